@@ -1,0 +1,199 @@
+/*
+ * pipeline.c - what walhouse.create_pipeline() and its siblings need from C; their SQL is in walhouse--*.sql.
+ *
+ * These functions are not for users: they are revoked from everybody and check nothing that their callers have checked.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlogutils.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "replication/decode.h"
+#include "replication/logical.h"
+#include "replication/slot.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/pg_lsn.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "walhouse.h"
+
+#define STOP_POLL_MS	20
+#define STOP_WAIT_MS	10000
+/* Longer than dropping takes; afterwards a pipeline whose drop was rolled back runs again. */
+#define HOLD_MS			15000
+
+PG_FUNCTION_INFO_V1(walhouse_create_slot);
+PG_FUNCTION_INFO_V1(walhouse_drop_slot);
+PG_FUNCTION_INFO_V1(walhouse_server_identity);
+PG_FUNCTION_INFO_V1(walhouse_stop_worker);
+PG_FUNCTION_INFO_V1(walhouse_wake_launcher);
+
+/*
+ * walhouse._create_slot(name) returns pg_lsn: a logical slot with the plugin walhouse. The result is the slot's base LSN,
+ * read just before: every transaction that the slot does not show committed before the slot was ready, and is seen
+ * by any snapshot taken afterwards.
+ *
+ * A full snapshot is asked for though none is exported: without it the slot may start from another slot's serialized
+ * snapshot without having waited for running transactions.
+ */
+Datum
+walhouse_create_slot(PG_FUNCTION_ARGS)
+{
+	Name		name = PG_GETARG_NAME(0);
+	XLogRecPtr	base_lsn;
+	LogicalDecodingContext *ctx;
+
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot create a pipeline in a transaction that has performed writes"),
+				 errhint("Call walhouse.create_pipeline() in a transaction of its own.")));
+	CheckSlotPermissions();
+	CheckLogicalDecodingRequirements();
+	base_lsn = GetXLogInsertRecPtr();
+	create_replication_slot(NameStr(*name));
+	ctx = CreateInitDecodingContext("walhouse", NIL, true, InvalidXLogRecPtr,
+									XL_ROUTINE(.page_read = read_local_xlog_page,
+											   .segment_open = wal_segment_open,
+											   .segment_close = wal_segment_close),
+									NULL, NULL, NULL);
+	DecodingContextFindStartpoint(ctx);
+	FreeDecodingContext(ctx);
+	ReplicationSlotPersist();
+	ReplicationSlotRelease();
+	PG_RETURN_LSN(base_lsn);
+}
+
+/* walhouse._drop_slot(name): waits until its walsender has let it go. */
+Datum
+walhouse_drop_slot(PG_FUNCTION_ARGS)
+{
+	CheckSlotPermissions();
+	ReplicationSlotDrop(NameStr(*PG_GETARG_NAME(0)), false);
+	PG_RETURN_VOID();
+}
+
+/* walhouse._server_identity(OUT system_identifier text, OUT timeline int) */
+Datum
+walhouse_server_identity(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = CStringGetTextDatum(psprintf(UINT64_FORMAT, GetSystemIdentifier()));
+	values[1] = Int32GetDatum((int32) GetWALInsertionTimeLine());
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/* Tells the worker to end and the launcher to start no other for a while; returns the worker's pid, 0 for none. */
+static pid_t
+hold_pipeline(const char *name)
+{
+	PipelineArray *array = walhouse_pipelines();
+	PipelineState *state;
+	pid_t		pid = 0;
+
+	LWLockAcquire(array->lock, LW_EXCLUSIVE);
+	state = walhouse_find_pipeline(MyDatabaseId, name);
+	if (state)
+	{
+		state->held_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_MS);
+		pid = state->worker_pid;
+		if (pid != 0)
+			kill(pid, SIGTERM);
+	}
+	LWLockRelease(array->lock);
+	return pid;
+}
+
+static bool
+worker_is_gone(const char *name)
+{
+	PipelineArray *array = walhouse_pipelines();
+	PipelineState *state;
+	bool		gone;
+
+	LWLockAcquire(array->lock, LW_SHARED);
+	state = walhouse_find_pipeline(MyDatabaseId, name);
+	gone = state == NULL || (state->worker_pid == 0 && !state->worker_requested);
+	LWLockRelease(array->lock);
+	return gone;
+}
+
+/* walhouse._stop_worker(name): returns when worker and publisher have ended. */
+Datum
+walhouse_stop_worker(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	TimestampTz start = GetCurrentTimestamp();
+
+	for (;;)
+	{
+		/* Again and again: one that was just being started is told as soon as it is there. */
+		(void) hold_pipeline(name);
+		if (worker_is_gone(name))
+			break;
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_WAIT_MS))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("the worker of pipeline \"%s\" did not end in %d s", name, STOP_WAIT_MS / 1000),
+					 errhint("Try again, or end it with pg_terminate_backend().")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STOP_POLL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_RETURN_VOID();
+}
+
+/* Set by walhouse._wake_launcher() for the transaction's end. */
+static bool wake_at_commit = false;
+static bool callback_registered = false;
+
+static void
+wake_launcher(void)
+{
+	PipelineArray *array = walhouse_pipelines();
+	PGPROC	   *process;
+
+	LWLockAcquire(array->lock, LW_SHARED);
+	process = array->launcher_pid ? BackendPidGetProc(array->launcher_pid) : NULL;
+	LWLockRelease(array->lock);
+	if (process)
+		SetLatch(&process->procLatch);
+}
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && wake_at_commit)
+		wake_launcher();
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		wake_at_commit = false;
+}
+
+/* walhouse._wake_launcher(): it looks at walhouse.pipeline as soon as this transaction has committed. */
+Datum
+walhouse_wake_launcher(PG_FUNCTION_ARGS)
+{
+	(void) walhouse_pipelines();
+	if (!callback_registered)
+	{
+		RegisterXactCallback(transaction_ended, NULL);
+		callback_registered = true;
+	}
+	wake_at_commit = true;
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,18 @@
+/*
+ * plugin_options.h - the options of START_REPLICATION (or of pg_logical_slot_get_binary_changes).
+ */
+#ifndef WALHOUSE_PLUGIN_OPTIONS_H
+#define WALHOUSE_PLUGIN_OPTIONS_H
+
+#include "nodes/pg_list.h"
+
+typedef struct PluginOptions
+{
+	List	   *publications;	/* char * */
+	int			batch_bytes;	/* a chunk is written when it has passed this size, and at commit */
+} PluginOptions;
+
+/* options: list of DefElem. Errors name the option and what it takes. Allocates in the current context. */
+extern void plugin_options_parse(List *options, PluginOptions *parsed);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * rowbinary_json.h - RowBinary values for people: as jsonb.
+ */
+#ifndef WALHOUSE_ROWBINARY_JSON_H
+#define WALHOUSE_ROWBINARY_JSON_H
+
+#include "utils/jsonb.h"
+
+#include "common/schema.h"
+
+/* The value of value (NULL byte included, as wh_type_get() returns it) in column's type. Allocates in the current context. */
+extern JsonbValue rowbinary_to_json(const WhColumn *column, WhSlice value);
+
+/* A jsonb string from bytes; bytes that are no text of the server's encoding are shown as \x and hexadecimal digits. */
+extern JsonbValue bytes_to_json(WhSlice bytes);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * walhouse.h - what the rooms of the extension share: settings, and the pipelines' state in shared memory.
+ */
+#ifndef WALHOUSE_H
+#define WALHOUSE_H
+
+#include "datatype/timestamp.h"
+#include "storage/lwlock.h"
+
+#include "publisher/report.h"
+
+#define WALHOUSE_VERSION "0.1.0"
+#define WALHOUSE_SCHEMA "walhouse"
+
+/* Settings (docs/configuration.md). */
+extern char *walhouse_database;
+extern char *walhouse_publisher_path;
+extern char *walhouse_publisher_conninfo;
+extern int	walhouse_max_pipelines;
+extern int	walhouse_statistics_interval;
+
+/*
+ * One enabled pipeline, as its worker and the launcher see it. All fields are protected by PipelineArray.lock.
+ */
+typedef struct PipelineState
+{
+	char		name[NAMEDATALEN];	/* empty: this place is free */
+	Oid			database_oid;
+	pid_t		worker_pid;		/* 0: none is running */
+	bool		worker_requested;	/* registered with the postmaster, not started yet */
+	TimestampTz worker_requested_at;
+	pid_t		publisher_pid;	/* 0: none is running */
+	uint64		publisher_starts;	/* since the server's start */
+	TimestampTz held_until;		/* the launcher starts no worker before: the pipeline is being dropped */
+	TimestampTz report_at;		/* 0: no report from this publisher yet */
+	WhPublisherReport report;	/* the newest one */
+	char		last_error[512];	/* survives the publisher that met it */
+	TimestampTz last_error_at;	/* 0: none */
+} PipelineState;
+
+typedef struct PipelineArray
+{
+	LWLock	   *lock;
+	pid_t		launcher_pid;	/* 0: not running */
+	int			count;			/* places, walhouse.max_pipelines */
+	PipelineState pipelines[FLEXIBLE_ARRAY_MEMBER];
+} PipelineArray;
+
+/* status.c */
+extern void walhouse_shmem_init(void);
+extern PipelineArray *walhouse_pipelines(void);
+extern PipelineState *walhouse_find_pipeline(Oid database_oid, const char *name);
+extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name);
+
+/* launcher.c */
+extern void walhouse_register_launcher(void);
+extern PGDLLEXPORT void walhouse_launcher_main(Datum arg) pg_attribute_noreturn();
+
+/* supervisor.c */
+extern PGDLLEXPORT void walhouse_worker_main(Datum arg) pg_attribute_noreturn();
+
+#endif

@@ -1,0 +1,78 @@
+-- Pipelines from SQL: what is checked, and that nothing is left behind. No broker is needed: 127.0.0.1:1 refuses.
+CREATE TABLE captured (id int PRIMARY KEY);
+CREATE TABLE keyless (message text);
+CREATE PUBLICATION plain FOR TABLE captured;
+CREATE PUBLICATION filtered FOR TABLE captured WHERE (id > 5);
+CREATE PUBLICATION rooted FOR TABLE captured WITH (publish_via_partition_root = true);
+CREATE PUBLICATION with_log FOR TABLE captured, keyless;
+
+SELECT walhouse.create_pipeline('Bad Name', publication => 'plain', brokers => '127.0.0.1:1');
+SELECT walhouse.create_pipeline('p', publication => 'nowhere', brokers => '127.0.0.1:1');
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => 'two words');
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', topic_prefix => 'ä');
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', partitions => 0);
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', properties_file => 'relative');
+SELECT walhouse.create_pipeline('p', publication => 'filtered', brokers => '127.0.0.1:1');
+SELECT walhouse.create_pipeline('p', publication => 'rooted', brokers => '127.0.0.1:1');
+BEGIN;
+INSERT INTO captured VALUES (1);
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1');
+ROLLBACK;
+-- A slot that was created for a pipeline whose row was refused is taken over by the next try.
+SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'walhouse_p';
+SELECT walhouse.create_pipeline('p', publication => 'with_log', brokers => '127.0.0.1:1');
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1');
+SELECT slot_name, plugin, database = current_database() AS here FROM pg_replication_slots WHERE slot_name = 'walhouse_p';
+SELECT name, publication, slot_name, brokers, topic_prefix, partitions, replication_factor, enabled, epoch,
+	system_identifier = (SELECT system_identifier::text FROM pg_control_system()) AS this_server FROM walhouse.pipeline;
+
+-- The worker and its publisher come up by themselves.
+CREATE FUNCTION regress.wait_for(condition text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	holds bool;
+BEGIN
+	FOR i IN 1..300 LOOP
+		EXECUTE 'SELECT ' || condition || ' FROM walhouse.status WHERE pipeline = ''p''' INTO holds;
+		IF holds THEN
+			RETURN 'as expected';
+		END IF;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+	RETURN (SELECT 'not in time: ' || to_jsonb(s)::text FROM walhouse.status s WHERE pipeline = 'p');
+END $$;
+SELECT regress.wait_for('publisher_pid IS NOT NULL AND state = ''waiting_for_kafka''');
+SELECT regress.wait_for('last_error IS NOT NULL AND lag_bytes >= 0 AND retained_wal_bytes >= 0');
+
+SELECT walhouse.pause('p');
+SELECT regress.wait_for('state = ''paused''');
+SELECT walhouse.resume('p');
+SELECT regress.wait_for('publisher_pid IS NOT NULL');
+SELECT walhouse.pause('q');
+SELECT walhouse.resume('q');
+SELECT walhouse.drop_pipeline('q');
+
+-- Rights: nothing for others, status for pg_monitor.
+CREATE ROLE walhouse_nobody;
+CREATE ROLE walhouse_monitor IN ROLE pg_monitor;
+SET ROLE walhouse_nobody;
+SELECT count(*) FROM walhouse.status;
+SELECT walhouse.pause('p');
+RESET ROLE;
+SET ROLE walhouse_monitor;
+SELECT count(*) FROM walhouse.status;
+SELECT count(*) FROM walhouse.pipeline;
+SELECT walhouse.drop_pipeline('p');
+RESET ROLE;
+GRANT USAGE ON SCHEMA walhouse TO walhouse_nobody;
+GRANT EXECUTE ON FUNCTION walhouse.pause(text), walhouse._set_enabled(text, boolean), walhouse._require_superuser() TO walhouse_nobody;
+SET ROLE walhouse_nobody;
+SELECT walhouse.pause('p');
+RESET ROLE;
+DROP OWNED BY walhouse_nobody, walhouse_monitor;
+DROP ROLE walhouse_nobody, walhouse_monitor;
+
+SELECT walhouse.drop_pipeline('p');
+SELECT count(*) FROM walhouse.status;
+SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'walhouse_p';
+DROP PUBLICATION plain, filtered, rooted, with_log;
+DROP TABLE captured, keyless;

@@ -1,0 +1,39 @@
+// The whole page as a function of what is known and of the time: no state, no fetching, so that a test can draw any moment.
+import { health, type Feed } from "./feed";
+import { formatTime, timeZoneName } from "./format";
+import { DeadLetters } from "./panels/DeadLetters";
+import { Header, StaleBanner } from "./panels/Header";
+import { LineFigures } from "./panels/LineFigures";
+import { OrdersPerMinute } from "./panels/OrdersPerMinute";
+import { RecentOrders } from "./panels/RecentOrders";
+import { RowCounts } from "./panels/RowCounts";
+import { ShopFigures } from "./panels/ShopFigures";
+import { TopSkus } from "./panels/TopSkus";
+
+export function Dashboard({ feed, now_ms }: { feed: Feed; now_ms: number }) {
+  const state = health(feed, now_ms);
+  return (
+    <div className="page" data-health={state.kind} data-testid="dashboard">
+      <Header feed={feed} health={state} />
+      <StaleBanner health={state} now_ms={now_ms} />
+      <main>
+        <ShopFigures feed={feed} />
+        <LineFigures feed={feed} />
+        <OrdersPerMinute feed={feed} />
+        <div className="columns">
+          <TopSkus feed={feed} />
+          <RecentOrders feed={feed} now_ms={now_ms} />
+        </div>
+        <RowCounts feed={feed} now_ms={now_ms} />
+        <DeadLetters feed={feed} />
+      </main>
+      <footer>
+        <p>
+          Every figure is read from the warehouse through the agent, <a href="api/summary">as JSON here</a>. Times are{" "}
+          {timeZoneName(now_ms)}
+          {feed.summary === null ? "." : <>; last answer {formatTime(feed.summary.generated_at_ms)}.</>}
+        </p>
+      </footer>
+    </div>
+  );
+}

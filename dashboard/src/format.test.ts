@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import {
+  formatAge, formatCount, formatDifference, formatMilliseconds, formatMinute, formatMoney, formatTime, humanize,
+} from "./format";
+
+describe("formatMoney", () => {
+  it("groups the digits and keeps two decimals", () => {
+    expect(formatMoney("0.00")).toBe("$0.00");
+    expect(formatMoney("5")).toBe("$5.00");
+    expect(formatMoney("12.5")).toBe("$12.50");
+    expect(formatMoney("1234.50")).toBe("$1,234.50");
+    expect(formatMoney("-1234567.89")).toBe("-$1,234,567.89");
+  });
+  it("is exact where a binary floating point number is not", () => {
+    expect(formatMoney("9007199254740993.01")).toBe("$9,007,199,254,740,993.01");
+  });
+  it("shows what is not known as such", () => {
+    expect(formatMoney(null)).toBe("–");
+  });
+});
+
+describe("formatCount and formatDifference", () => {
+  it("groups digits", () => expect(formatCount(1203344)).toBe("1,203,344"));
+  it("shows what is not known as such", () => expect(formatCount(null)).toBe("–"));
+  it("names the side that lacks rows", () => {
+    expect(formatDifference(7, 7)).toBe("equal");
+    expect(formatDifference(2000, 7)).toBe("1,993 missing");
+    expect(formatDifference(7, 9)).toBe("2 too many");
+  });
+});
+
+describe("formatMilliseconds", () => {
+  it.each([
+    [null, "–"], [0, "0.0 ms"], [3.14, "3.1 ms"], [31.4, "31 ms"], [999.4, "999 ms"], [1131.4, "1.13 s"], [59_940, "59.9 s"],
+    [61_000, "1 min 1 s"],
+  ])("%s is %s", (value, expected) => expect(formatMilliseconds(value)).toBe(expected));
+});
+
+describe("formatAge", () => {
+  it.each([
+    [null, "–"], [-5, "0 s"], [999, "0 s"], [59_999, "59 s"], [60_000, "1 min"], [61_500, "1 min 1 s"], [3_600_000, "1 h"],
+    [90_000_000, "1 d 1 h"],
+  ])("%s ms is %s", (value, expected) => expect(formatAge(value)).toBe(expected));
+});
+
+describe("times", () => {
+  it("are of the zone asked for", () => {
+    const ms = Date.UTC(2026, 0, 2, 3, 4, 5);
+    expect(formatTime(ms, "UTC")).toBe("03:04:05");
+    expect(formatTime(ms, "Asia/Tokyo")).toBe("12:04:05");
+    expect(formatMinute(ms, "UTC")).toBe("03:04");
+  });
+});
+
+it("humanize makes words of the wire's names", () => expect(humanize("unknown_schema-id")).toBe("unknown schema id"));

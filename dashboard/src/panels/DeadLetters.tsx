@@ -1,0 +1,26 @@
+// What could not be loaded, by reason. Shown only when there is any: the count itself is among the line's figures.
+import type { Feed } from "../feed";
+import { formatCount } from "../format";
+import { Panel, reasonList } from "./Panel";
+
+export function DeadLetters({ feed }: { feed: Feed }) {
+  const dlq = feed.summary?.dlq;
+  if (dlq === undefined || dlq.count === 0) return null;
+  return (
+    <Panel title="Dead letters" note="messages that could not be loaded; they wait in the DLQ topic">
+      <table>
+        <thead>
+          <tr><th scope="col">Reason</th><th scope="col" className="number">Messages</th></tr>
+        </thead>
+        <tbody>
+          {reasonList(dlq.by_reason).map(([reason, n]) => (
+            <tr key={reason} data-testid={`dlq-reason-${reason}`}>
+              <th scope="row">{reason}</th>
+              <td className="number">{formatCount(n)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
+  );
+}

@@ -1,0 +1,53 @@
+// An answer of the agent, as it comes over the wire, for the tests.
+export const GENERATED_AT_MS = 1_800_000_000_000;
+
+export function sampleAnswer(): Record<string, unknown> {
+  return {
+    generated_at_ms: GENERATED_AT_MS,
+    agent: { state: "running", lag_messages: 3, rows_loaded: 4711, last_error: null },
+    tables: [
+      {
+        schema: "public", table: "orders", source_rows: 1200, exact: true, source_lsn: "0/3A81F2C8",
+        source_taken_at_ms: GENERATED_AT_MS - 2300, warehouse_rows: 1200, warehouse_measured_at_ms: GENERATED_AT_MS - 1200,
+        difference: 0,
+      },
+      {
+        schema: "audit", table: "log", source_rows: null, exact: null, source_lsn: null, source_taken_at_ms: null,
+        warehouse_rows: null, warehouse_measured_at_ms: null, difference: null,
+      },
+    ],
+    latency_ms: { window_s: 300, rows: 912, p50: 31.2, p95: 74.9, p99: 131.4 },
+    dlq: { count: 7, by_reason: { damaged_event: 5, unknown_schema: 2 } },
+    queries: {
+      totals: [{ orders: 1200, revenue: "91234.50", average_order_value: "76.03", orders_last_minute: 21 }],
+      orders_per_minute: [
+        { minute_ms: GENERATED_AT_MS - 60_000, orders: 4, revenue: "310.00" },
+        { minute_ms: GENERATED_AT_MS, orders: 9, revenue: "712.40" },
+      ],
+      top_skus: [{ sku: "MUG-01", name: "Enamel mug", units: "310", revenue: "3720.00" }],
+      recent_orders: [
+        {
+          order_id: "1200", customer_name: "Ada", status: "placed", units: 2, total: "59.90",
+          placed_at_ms: GENERATED_AT_MS - 400, latency_ms: 33,
+        },
+      ],
+    },
+  };
+}
+
+export const MISSING_TABLE =
+  "Code: 60. DB::Exception: Unknown table expression identifier 'orders' in scope SELECT count() FROM orders. (UNKNOWN_TABLE)";
+
+// The answer before the first row of any table: the queries fail because their tables are not there.
+export function emptyAnswer(): Record<string, unknown> {
+  const errors = ["totals", "orders_per_minute", "top_skus", "recent_orders"].map((name) => [name, MISSING_TABLE]);
+  return {
+    generated_at_ms: GENERATED_AT_MS,
+    agent: { state: "running", lag_messages: 0, rows_loaded: 0, last_error: null },
+    tables: [],
+    latency_ms: { window_s: 300, rows: 0, p50: null, p95: null, p99: null },
+    dlq: { count: 0, by_reason: {} },
+    queries: {},
+    queries_errors: Object.fromEntries(errors),
+  };
+}

@@ -1,0 +1,206 @@
+"""One real stack (Postgres, Kafka, warehouse, agent, storefront) for a test: start it, break it, compare its two ends.
+
+Everything goes through tests/stack/stack; what it prints about the parts is all that a test knows of them.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import psycopg2
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+STACK = TREE / "tests" / "stack" / "stack"
+
+# How a value of a Postgres type is written as text, the same on both sides.
+POSTGRES_TEXT = {
+    "timestamp with time zone": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+    "timestamp without time zone": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
+}
+CLICKHOUSE_TEXT_SETTINGS = {"output_format_decimal_trailing_zeros": "1"}
+FLOATS = {"real", "double precision"}
+
+
+def quote(identifier):
+    """A Postgres identifier, quoted."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def backtick(identifier):
+    """A ClickHouse identifier, quoted."""
+    return "`" + identifier.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+class Stack:
+    """A running stack. Use as a context manager: it is down, and its directory gone, afterwards."""
+
+    def __init__(self, *arguments):
+        self.directory = tempfile.mkdtemp(prefix="walhouse-test-", dir="/tmp")
+        os.chmod(self.directory, 0o755)
+        self.arguments = arguments
+        self.env = {}
+
+    def __enter__(self):
+        try:
+            self.command("up", *self.arguments, timeout=180)
+            self.read_env()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        keep = os.environ.get("WALHOUSE_KEEP_STACK") and kind is not None
+        if not keep:
+            self.command("down", timeout=120, check=False)
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def command(self, verb, *arguments, timeout=120, check=True):
+        result = subprocess.run(
+            [str(STACK), verb, self.directory, *[str(a) for a in arguments]],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
+        if check and result.returncode != 0:
+            raise AssertionError(f"stack {verb} {arguments}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def read_env(self):
+        for line in self.command("env").stdout.splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            self.env[name] = value.strip("'\"")
+
+    def kill(self, part):
+        self.command("kill", part)
+
+    def start(self, part):
+        self.command("start", part)
+
+    def wait(self, seconds=60):
+        """Until the warehouse has everything that was committed before the call."""
+        self.command("wait", seconds, timeout=seconds + 30)
+
+    # ---- the two ends ----
+
+    def connect(self, **options):
+        connection = psycopg2.connect(
+            host=self.env["PGHOST"], port=self.env["PGPORT"], user=self.env["PGUSER"], dbname=self.env["PGDATABASE"],
+            connect_timeout=5, **options)
+        connection.autocommit = True
+        return connection
+
+    def sql(self, statement, parameters=None):
+        """Rows of a statement run in Postgres, [] where it has none."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            rows = cursor.fetchall() if cursor.description else []
+        connection.close()
+        return rows
+
+    def clickhouse(self, query, **settings):
+        """The text that the warehouse answers."""
+        url = self.env["CLICKHOUSE_URL"]
+        separator = "&" if "?" in url else "/?"
+        parameters = urllib.parse.urlencode({"database": self.env["CLICKHOUSE_DATABASE"], **settings})
+        request = urllib.request.Request(url.rstrip("/") + separator + parameters, data=query.encode())
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.read().decode()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{query}: {error.code} {error.read().decode(errors='replace')}") from None
+
+    def clickhouse_rows(self, query, **settings):
+        return [json.loads(line) for line in self.clickhouse(query + " FORMAT JSONCompactEachRow", **settings).splitlines()]
+
+    def columns(self, table, schema="public"):
+        return self.sql(
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
+            "ORDER BY ordinal_position", (schema, table))
+
+    def source_rows(self, table, schema="public"):
+        texts = ", ".join(
+            POSTGRES_TEXT.get(kind, "{}::text").format(quote(name)) for name, kind in self.columns(table, schema))
+        return self.sql(f"SELECT {texts} FROM {quote(schema)}.{quote(table)}")
+
+    def warehouse_rows(self, table, schema="public"):
+        name = table if schema == "public" else f"{schema}.{table}"
+        texts = ", ".join(f"toString({backtick(column)})" for column, _ in self.columns(table, schema))
+        return [tuple(row) for row in
+                self.clickhouse_rows(f"SELECT {texts} FROM {backtick(name)}", **CLICKHOUSE_TEXT_SETTINGS)]
+
+    def differences(self, table, schema="public"):
+        """Rows that only the source has, and rows that only the view has; a row twice in one is a difference too."""
+        kinds = [kind for _, kind in self.columns(table, schema)]
+
+        def comparable(row):
+            return tuple(
+                value if value is None or kind not in FLOATS else repr(float(value)) for value, kind in zip(row, kinds))
+
+        def count(rows):
+            counts = {}
+            for row in rows:
+                counts[comparable(row)] = counts.get(comparable(row), 0) + 1
+            return counts
+
+        source, warehouse = count(self.source_rows(table, schema)), count(self.warehouse_rows(table, schema))
+        missing = [row for row, n in source.items() if n > warehouse.get(row, 0)]
+        surplus = [row for row, n in warehouse.items() if n > source.get(row, 0)]
+        return missing, surplus
+
+    def assert_equal(self, *tables):
+        """Every table's view holds exactly the rows that Postgres holds, each once."""
+        for table in tables:
+            missing, surplus = self.differences(table)
+            assert not missing and not surplus, (
+                f"{table}: {len(missing)} rows only in Postgres, {len(surplus)} only in the view; "
+                f"first {missing[:3]} and {surplus[:3]}")
+
+    # ---- HTTP ----
+
+    def get(self, url, timeout=10):
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            return response.read().decode()
+
+    def agent(self, path):
+        return self.get(self.env["AGENT_URL"].rstrip("/") + path)
+
+    def summary(self):
+        return json.loads(self.agent("/api/summary"))
+
+    def storefront(self, path, body=None, timeout=10):
+        """Status and JSON of the storefront's answer."""
+        request = urllib.request.Request(
+            self.env["STOREFRONT_URL"].rstrip("/") + path,
+            data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as response:
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def status(self):
+        """The pipeline's row of walhouse.status, by column."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM walhouse.status")
+            row = dict(zip([c.name for c in cursor.description], cursor.fetchone()))
+        connection.close()
+        return row
+
+    def until(self, condition, seconds=30, what="condition"):
+        """Polls until condition() is true; an exception of a part that is away counts as false."""
+        deadline = time.monotonic() + seconds
+        last = None
+        while time.monotonic() < deadline:
+            try:
+                last = condition()
+                if last:
+                    return last
+            except (OSError, psycopg2.Error, AssertionError) as error:
+                last = error
+            time.sleep(0.1)
+        raise AssertionError(f"{what}: not within {seconds} s; last: {last!r}")

@@ -1,0 +1,31 @@
+/*
+ * control.h - the JSON of control events.
+ *
+ * Layout: docs/wire-format.md, "Control events". A bounded writer; what does not fit sets its `full`.
+ */
+#ifndef WALHOUSE_PUBLISHER_CONTROL_H
+#define WALHOUSE_PUBLISHER_CONTROL_H
+
+#include "extension/common/wire.h"
+
+/* A heartbeat always fits in this many bytes (names in Postgres are at most 63 bytes, six times that
+ * escaped). */
+#define CONTROL_HEARTBEAT_BYTES_MAX 1024
+
+/* Text between quotes, escaped. Bytes that are no UTF-8 cannot come: the connection's encoding is UTF8. */
+void control_put_string(WhWriter *w, const char *text);
+/* As "0/1A2B3C4", between quotes. */
+void control_put_lsn(WhWriter *w, uint64_t lsn);
+void control_put_number(WhWriter *w, int64_t number);
+/* Text as it is. */
+void control_put_raw(WhWriter *w, const char *text);
+
+void control_put_heartbeat(WhWriter *w, const char *pipeline, uint64_t acked_lsn, int64_t sent_at_us);
+
+/* {"kind":…, "pipeline":…, "lsn":…, "taken_at":…, "tables":[ — then tables one by one, then the end. */
+void control_put_statistics_head(WhWriter *w, const char *pipeline, uint64_t lsn, int64_t taken_at_us);
+void control_put_statistics_table(WhWriter *w, bool first, const char *schema, const char *table,
+                                  int64_t rows, bool exact);
+void control_put_statistics_end(WhWriter *w);
+
+#endif

@@ -1,0 +1,545 @@
+/*
+ * produce.c - an idempotent librdkafka producer whose every answer comes through one event queue; see
+ * produce.h.
+ *
+ *      producer_send() --copy--> librdkafka's queue --batches--> brokers
+ *      handler <-- producer_poll() <-- event queue <-- deliveries, errors, log lines, topic answers
+ *                                           |
+ *                                           +--> one byte into the wake pipe
+ */
+#define _GNU_SOURCE /* pipe2 */
+#include "produce.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* A record may be this much larger in its batch than its value: key, record and batch heads. */
+#define RECORD_OVERHEAD_BYTES    1048576u
+#define ADMIN_REQUEST_TIMEOUT_MS 10000
+#define TOPICS_MAX               65536
+
+static_assert(sizeof(void *) >= sizeof(uint64_t), "tags travel as opaque pointers");
+
+struct Producer {
+    rd_kafka_t *handle;
+    rd_kafka_queue_t *events;
+    int wake[2]; /* read end, write end */
+    rd_kafka_topic_t **topics;
+    size_t topic_count;
+    size_t topic_capacity;
+};
+
+/* ---- settings ---- */
+
+/*
+ * What a properties file may set: how to reach the brokers and prove who one is. Not those that load
+ * libraries or run commands, and not those on which at-least-once delivery or the memory bound rests.
+ */
+static const char *const allowed_properties[] = {
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "sasl.password",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.crl.location",
+    "ssl.cipher.suites",
+    "ssl.endpoint.identification.algorithm",
+    "enable.ssl.certificate.verification",
+    "broker.address.family",
+    "socket.keepalive.enable",
+    "socket.nagle.disable",
+    "socket.timeout.ms",
+    "socket.connection.setup.timeout.ms",
+    "reconnect.backoff.max.ms",
+    "compression.type",
+    "compression.codec",
+    "compression.level",
+    "linger.ms",
+    "batch.size",
+    "batch.num.messages",
+};
+
+static bool property_is_allowed(const char *name)
+{
+    for (size_t i = 0; i < sizeof allowed_properties / sizeof allowed_properties[0]; i++)
+        if (strcmp(name, allowed_properties[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool set_property(rd_kafka_conf_t *conf, const char *name, const char *value, Failure *failure)
+{
+    char error[256];
+
+    if (rd_kafka_conf_set(conf, name, value, error, sizeof error) == RD_KAFKA_CONF_OK)
+        return true;
+    return failure_set(failure, "Kafka setting \"%s\" was refused: %s", name, error);
+}
+
+static bool set_number(rd_kafka_conf_t *conf, const char *name, uint32_t value, Failure *failure)
+{
+    char text[16];
+
+    (void)snprintf(text, sizeof text, "%u", value);
+    return set_property(conf, name, text, failure);
+}
+
+static char *trim(char *text)
+{
+    size_t length;
+
+    text += strspn(text, " \t");
+    length = strlen(text);
+    while (length > 0 && strchr(" \t\r\n", text[length - 1]))
+        text[--length] = '\0';
+    return text;
+}
+
+/* Values may be secrets: no message shows one. */
+static bool set_property_line(rd_kafka_conf_t *conf, const char *path, int line_number, char *line,
+                              Failure *failure)
+{
+    char *name = trim(line);
+    char *value = strchr(name, '=');
+
+    if (*name == '\0' || *name == '#')
+        return true;
+    if (value == NULL)
+        return failure_set(failure, "%s:%d: a line must read name=value", path, line_number);
+    *value++ = '\0';
+    name = trim(name);
+    if (!property_is_allowed(name))
+        return failure_set(failure, "%s:%d: the Kafka property \"%s\" may not be set here", path, line_number,
+                           name);
+    return set_property(conf, name, trim(value), failure);
+}
+
+static bool set_properties_file(rd_kafka_conf_t *conf, const char *path, Failure *failure)
+{
+    char line[4096];
+    FILE *file = fopen(path, "re");
+    bool ok = true;
+
+    if (file == NULL)
+        return failure_set(failure, "could not open properties file \"%s\": %s", path, strerror(errno));
+    for (int number = 1; ok && fgets(line, sizeof line, file); number++) {
+        if (strlen(line) == sizeof line - 1)
+            ok = failure_set(failure, "%s:%d: the line is too long", path, number);
+        else
+            ok = set_property_line(conf, path, number, line, failure);
+    }
+    if (ok && ferror(file))
+        ok = failure_set(failure, "could not read properties file \"%s\": %s", path, strerror(errno));
+    fclose(file);
+    return ok;
+}
+
+static bool configure(rd_kafka_conf_t *conf, const ProducerSettings *settings, Failure *failure)
+{
+    static const char *const fixed[][2] = {
+        {"enable.idempotence", "true"},
+        {"acks", "all"},
+        /* No message ever expires: an event that is not delivered must never be passed over. */
+        {"message.timeout.ms", "0"},
+        {"partitioner", "murmur2_random"},
+        {"compression.type", "lz4"},
+        {"linger.ms", "2"},
+        {"log.queue", "true"},
+        {"log.connection.close", "false"},
+        /* An admin request or a truncate should not wait long for a topic to be seen. */
+        {"topic.metadata.refresh.interval.ms", "30000"},
+        {"reconnect.backoff.max.ms", "2000"},
+    };
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < sizeof fixed / sizeof fixed[0]; i++)
+        ok = set_property(conf, fixed[i][0], fixed[i][1], failure);
+    ok = ok && set_property(conf, "bootstrap.servers", settings->brokers, failure);
+    ok = ok && set_property(conf, "client.id", settings->client_id, failure);
+    ok = ok && set_number(conf, "queue.buffering.max.messages", settings->messages_max, failure);
+    ok = ok && set_number(conf, "queue.buffering.max.kbytes", settings->kbytes_max, failure);
+    ok = ok &&
+         set_number(conf, "message.max.bytes", PRODUCE_MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES, failure);
+    if (ok && settings->properties_file)
+        ok = set_properties_file(conf, settings->properties_file, failure);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+    return ok;
+}
+
+/* ---- life ---- */
+
+static bool open_wake_pipe(Producer *producer, Failure *failure)
+{
+    if (pipe2(producer->wake, O_NONBLOCK | O_CLOEXEC) == 0)
+        return true;
+    producer->wake[0] = producer->wake[1] = -1;
+    return failure_set(failure, "could not create a pipe: %s", strerror(errno));
+}
+
+static bool open_handle(Producer *producer, const ProducerSettings *settings, Failure *failure)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char error[256];
+
+    if (!configure(conf, settings, failure)) {
+        rd_kafka_conf_destroy(conf);
+        return false;
+    }
+    producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof error);
+    if (producer->handle == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return failure_set(failure, "could not create the Kafka producer: %s", error);
+    }
+    producer->events = rd_kafka_queue_get_main(producer->handle);
+    if (rd_kafka_set_log_queue(producer->handle, producer->events) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return failure_set(failure, "could not direct librdkafka's log");
+    rd_kafka_queue_io_event_enable(producer->events, producer->wake[1], "!", 1);
+    return true;
+}
+
+Producer *producer_open(const ProducerSettings *settings, Failure *failure)
+{
+    Producer *producer = calloc(1, sizeof *producer);
+
+    if (producer == NULL) {
+        failure_set(failure, "out of memory");
+        return NULL;
+    }
+    if (!open_wake_pipe(producer, failure) || !open_handle(producer, settings, failure)) {
+        producer_close(producer);
+        return NULL;
+    }
+    return producer;
+}
+
+void producer_close(Producer *producer)
+{
+    if (producer == NULL)
+        return;
+    for (size_t i = 0; i < producer->topic_count; i++)
+        rd_kafka_topic_destroy(producer->topics[i]);
+    free(producer->topics);
+    if (producer->events) {
+        rd_kafka_queue_io_event_enable(producer->events, -1, NULL, 0);
+        rd_kafka_queue_destroy(producer->events);
+    }
+    if (producer->handle) {
+        rd_kafka_purge(producer->handle,
+                       RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+        rd_kafka_destroy(producer->handle);
+    }
+    for (int i = 0; i < 2; i++)
+        if (producer->wake[i] >= 0)
+            close(producer->wake[i]);
+    free(producer);
+}
+
+int producer_wake_fd(const Producer *producer)
+{
+    return producer->wake[0];
+}
+
+/* ---- answers ---- */
+
+static void log_line(rd_kafka_event_t *event)
+{
+    const char *facility, *text;
+    int level;
+
+    if (rd_kafka_event_log(event, &facility, &text, &level) != 0)
+        return;
+    message_log(level <= LOG_ERR       ? MESSAGE_WARNING
+                : level <= LOG_WARNING ? MESSAGE_WARNING
+                : level <= LOG_INFO    ? MESSAGE_INFO
+                                       : MESSAGE_DEBUG,
+                "librdkafka: %s: %s", facility, text);
+}
+
+static void handle_deliveries(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
+{
+    const rd_kafka_message_t *message;
+    char text[256];
+
+    while ((message = rd_kafka_event_message_next(event)) != NULL) {
+        ProducerEvent out = {
+            .kind = PRODUCER_DELIVERED, .tag = (uint64_t)(uintptr_t)message->_private, .size = message->len};
+
+        if (message->err) {
+            (void)snprintf(text, sizeof text, "topic \"%s\": %s", rd_kafka_topic_name(message->rkt),
+                           rd_kafka_err2str(message->err));
+            out.kind = PRODUCER_DELIVERY_FAILED;
+            out.text = text;
+        }
+        handler(context, &out);
+    }
+}
+
+static void handle_error(Producer *producer, rd_kafka_event_t *event, ProducerHandler *handler, void *context)
+{
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    const char *text = rd_kafka_event_error_string(event);
+    char fatal_text[256];
+
+    if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
+        code = rd_kafka_fatal_error(producer->handle, fatal_text, sizeof fatal_text);
+        handler(context, &(ProducerEvent){.kind = PRODUCER_FATAL, .text = code ? fatal_text : text});
+    } else {
+        /* Everything else is librdkafka telling what it is recovering from. */
+        handler(context, &(ProducerEvent){.kind = PRODUCER_UNREACHABLE,
+                                          .retriable = code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
+                                          .text = text});
+    }
+}
+
+/* Could the same request succeed later without anybody changing a setting? */
+static bool admin_error_is_retriable(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+    case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
+    case RD_KAFKA_RESP_ERR_INVALID_REQUEST:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
+        return false;
+    default:
+        /* INVALID_REPLICATION_FACTOR too: the other brokers may be on their way. */
+        return true;
+    }
+}
+
+static void handle_admin_failure(rd_kafka_event_t *event, rd_kafka_resp_err_t code, const char *what,
+                                 const char *text, ProducerHandler *handler, void *context)
+{
+    char line[256];
+
+    (void)snprintf(line, sizeof line, "%s: %s", what, text ? text : rd_kafka_err2str(code));
+    handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_FAILED,
+                                      .retriable = admin_error_is_retriable(code),
+                                      .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event),
+                                      .text = line});
+}
+
+static void handle_created(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
+{
+    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    const rd_kafka_topic_result_t **topics;
+    size_t count = 0;
+    char what[300];
+
+    if (code) {
+        handle_admin_failure(event, code, "could not create a topic", rd_kafka_event_error_string(event),
+                             handler, context);
+        return;
+    }
+    topics = rd_kafka_CreateTopics_result_topics(result, &count);
+    for (size_t i = 0; i < count; i++) {
+        code = rd_kafka_topic_result_error(topics[i]);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+            handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_READY,
+                                              .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event)});
+            continue;
+        }
+        (void)snprintf(what, sizeof what, "could not create topic \"%s\"",
+                       rd_kafka_topic_result_name(topics[i]));
+        handle_admin_failure(event, code, what, rd_kafka_topic_result_error_string(topics[i]), handler,
+                             context);
+    }
+}
+
+static void handle_described(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
+{
+    const rd_kafka_DescribeTopics_result_t *result = rd_kafka_event_DescribeTopics_result(event);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    const rd_kafka_TopicDescription_t **topics = NULL;
+    const rd_kafka_error_t *error;
+    size_t count = 0, partitions = 0;
+
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        topics = rd_kafka_DescribeTopics_result_topics(result, &count);
+        if (count != 1)
+            code = RD_KAFKA_RESP_ERR_UNKNOWN;
+        else if ((error = rd_kafka_TopicDescription_error(topics[0])) != NULL)
+            code = rd_kafka_error_code(error);
+    }
+    if (code) {
+        handle_admin_failure(event, code, "could not ask for a topic's partitions", NULL, handler, context);
+        return;
+    }
+    (void)rd_kafka_TopicDescription_partitions(topics[0], &partitions);
+    handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_PARTITIONS,
+                                      .partitions = (int32_t)partitions,
+                                      .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event)});
+}
+
+static void drain_wake_pipe(Producer *producer)
+{
+    char bytes[64];
+
+    while (read(producer->wake[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+        ;
+}
+
+bool producer_poll(Producer *producer, ProducerHandler *handler, void *context, unsigned events_max)
+{
+    rd_kafka_event_t *event;
+
+    drain_wake_pipe(producer);
+    for (unsigned i = 0; i < events_max; i++) {
+        event = rd_kafka_queue_poll(producer->events, 0);
+        if (event == NULL)
+            return false;
+        switch (rd_kafka_event_type(event)) {
+        case RD_KAFKA_EVENT_DR:
+            handle_deliveries(event, handler, context);
+            break;
+        case RD_KAFKA_EVENT_ERROR:
+            handle_error(producer, event, handler, context);
+            break;
+        case RD_KAFKA_EVENT_LOG:
+            log_line(event);
+            break;
+        case RD_KAFKA_EVENT_CREATETOPICS_RESULT:
+            handle_created(event, handler, context);
+            break;
+        case RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT:
+            handle_described(event, handler, context);
+            break;
+        default:
+            break;
+        }
+        rd_kafka_event_destroy(event);
+    }
+    return true;
+}
+
+/* ---- requests ---- */
+
+static bool keep_topic(Producer *producer, rd_kafka_topic_t *topic)
+{
+    rd_kafka_topic_t **grown;
+    size_t capacity = producer->topic_capacity ? producer->topic_capacity * 2 : 64;
+
+    if (producer->topic_count == producer->topic_capacity) {
+        grown = capacity <= TOPICS_MAX ? realloc(producer->topics, capacity * sizeof *grown) : NULL;
+        if (grown == NULL)
+            return false;
+        producer->topics = grown;
+        producer->topic_capacity = capacity;
+    }
+    producer->topics[producer->topic_count++] = topic;
+    return true;
+}
+
+ProduceTopic *producer_topic(Producer *producer, const char *name, Failure *failure)
+{
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->handle, name, NULL);
+
+    if (topic == NULL) {
+        failure_set(failure, "could not use topic \"%s\": %s", name, rd_kafka_err2str(rd_kafka_last_error()));
+        return NULL;
+    }
+    if (!keep_topic(producer, topic)) {
+        rd_kafka_topic_destroy(topic);
+        failure_set(failure, "could not use topic \"%s\": too many topics, or out of memory", name);
+        return NULL;
+    }
+    return (ProduceTopic *)topic;
+}
+
+const char *producer_topic_name(const ProduceTopic *topic)
+{
+    return rd_kafka_topic_name((const rd_kafka_topic_t *)topic);
+}
+
+ProduceResult producer_send(Producer *producer, ProduceTopic *topic, int32_t partition, WhSlice key,
+                            WhSlice value, uint64_t tag, Failure *failure)
+{
+    rd_kafka_topic_t *rkt = (rd_kafka_topic_t *)topic;
+    rd_kafka_resp_err_t code;
+
+    (void)producer;
+    if (value.size > PRODUCE_MESSAGE_BYTES_MAX) {
+        failure_set(failure, "a message of %zu bytes for topic \"%s\" is larger than the limit of %u bytes",
+                    value.size, rd_kafka_topic_name(rkt), PRODUCE_MESSAGE_BYTES_MAX);
+        return PRODUCE_REFUSED;
+    }
+    /* librdkafka copies the value; its prototype lacks a const. */
+    if (rd_kafka_produce(rkt, partition < 0 ? RD_KAFKA_PARTITION_UA : partition, RD_KAFKA_MSG_F_COPY,
+                         (void *)(uintptr_t)value.data, value.size, key.data, key.size,
+                         (void *)(uintptr_t)tag) == 0)
+        return PRODUCE_SENT;
+    code = rd_kafka_last_error();
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+        return PRODUCE_LATER;
+    failure_set(failure, "could not produce to topic \"%s\": %s", rd_kafka_topic_name(rkt),
+                rd_kafka_err2str(code));
+    return PRODUCE_REFUSED;
+}
+
+static rd_kafka_AdminOptions_t *admin_options(Producer *producer, rd_kafka_admin_op_t operation, uint64_t tag)
+{
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(producer->handle, operation);
+    char error[128];
+
+    /* A refused timeout leaves librdkafka's default of a minute: slower, not wrong. */
+    if (rd_kafka_AdminOptions_set_request_timeout(options, ADMIN_REQUEST_TIMEOUT_MS, error, sizeof error))
+        message_log(MESSAGE_DEBUG, "librdkafka refused a request timeout: %s", error);
+    rd_kafka_AdminOptions_set_opaque(options, (void *)(uintptr_t)tag);
+    return options;
+}
+
+bool producer_create_topic(Producer *producer, const char *name, int partitions, int replication_factor,
+                           bool compacted, uint64_t tag, Failure *failure)
+{
+    char error[256], bytes_max[16];
+    rd_kafka_AdminOptions_t *options;
+    rd_kafka_resp_err_t code;
+    rd_kafka_NewTopic_t *topic =
+        rd_kafka_NewTopic_new(name, partitions, replication_factor, error, sizeof error);
+
+    if (topic == NULL)
+        return failure_set(failure, "could not create topic \"%s\": %s", name, error);
+    (void)snprintf(bytes_max, sizeof bytes_max, "%u", PRODUCE_MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES);
+    code = rd_kafka_NewTopic_set_config(topic, "max.message.bytes", bytes_max);
+    if (!code && compacted)
+        code = rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "compact");
+    if (code) {
+        rd_kafka_NewTopic_destroy(topic);
+        return failure_set(failure, "could not create topic \"%s\": %s", name, rd_kafka_err2str(code));
+    }
+    options = admin_options(producer, RD_KAFKA_ADMIN_OP_CREATETOPICS, tag);
+    rd_kafka_CreateTopics(producer->handle, &topic, 1, options, producer->events);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_NewTopic_destroy(topic);
+    return true;
+}
+
+bool producer_describe_topic(Producer *producer, const char *name, uint64_t tag, Failure *failure)
+{
+    rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
+    rd_kafka_AdminOptions_t *options;
+
+    if (topics == NULL)
+        return failure_set(failure, "could not ask for the partitions of topic \"%s\"", name);
+    options = admin_options(producer, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, tag);
+    rd_kafka_DescribeTopics(producer->handle, topics, options, producer->events);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_TopicCollection_destroy(topics);
+    return true;
+}

@@ -1,0 +1,31 @@
+# walhouse-publisher: one program of plain C, and its unit tests.
+
+PUBLISHER_DIR := extension/publisher
+PUBLISHER_SOURCES := main options message report pipeline walreader progress compose produce schema_topic \
+	statistics control
+COMMON_SOURCES := wire schema event chunk rowbinary ack_window
+COMMON_OBJECTS := $(COMMON_SOURCES:%=$(BUILD)/obj/extension/common/%.o)
+PUBLISHER_OBJECTS := $(PUBLISHER_SOURCES:%=$(BUILD)/obj/$(PUBLISHER_DIR)/%.o)
+
+PROGRAMS += $(BUILD)/bin/walhouse-publisher
+
+# Others' headers are not held to our warnings.
+$(BUILD)/obj/$(PUBLISHER_DIR)/produce.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS))
+$(BUILD)/obj/$(PUBLISHER_DIR)/%.o: CPPFLAGS += $(LIBPQ_CFLAGS)
+LIBPQ_CFLAGS = $(eval LIBPQ_CFLAGS := $$(shell $(PKG_CONFIG) --cflags libpq))$(LIBPQ_CFLAGS)
+LIBPQ_LIBS = $(eval LIBPQ_LIBS := $$(shell $(PKG_CONFIG) --libs libpq))$(LIBPQ_LIBS)
+
+$(BUILD)/bin/walhouse-publisher: $(PUBLISHER_OBJECTS) $(COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBPQ_LIBS) $(RDKAFKA_LIBS)
+
+# Pure parts, driven by simulations and golden bytes.
+
+PUBLISHER_TESTS := progress compose options control
+UNIT_TESTS += $(PUBLISHER_TESTS:%=$(BUILD)/tests/publisher_%_test)
+
+$(BUILD)/tests/publisher_%_test: $(BUILD)/obj/$(PUBLISHER_DIR)/%_test.o $(BUILD)/obj/$(PUBLISHER_DIR)/%.o \
+		$(BUILD)/obj/$(PUBLISHER_DIR)/message.o $(BUILD)/obj/tests/unit/vectors.o $(COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+.PRECIOUS: $(BUILD)/obj/$(PUBLISHER_DIR)/%_test.o

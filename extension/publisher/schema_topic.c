@@ -1,0 +1,273 @@
+/*
+ * schema_topic.c - creates topics and publishes schemas, one at a time; see schema_topic.h.
+ *
+ *      chunk's schema --> schema_topic_offer() --> create <prefix>.<schema>.<table> --> produce to
+ * <prefix>.__schema producer's events --> schema_topic_handle() --> known --> chunk goes on
+ */
+#include "schema_topic.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Slots of the open-addressed table: a power of two, at most half full. */
+#define SLOTS (2 * SCHEMA_KNOWN_MAX)
+
+#define RETRY_DELAY_MS 1000
+/* Room for the message's head and topic before the schema's bytes. */
+#define MESSAGE_HEAD_BYTES (1 + 8 + WH_VARINT_BYTES_MAX + WH_TOPIC_BYTES_MAX)
+
+typedef enum TopicState { TOPIC_WANTED, TOPIC_ASKED, TOPIC_THERE } TopicState;
+
+/* A topic that is being made sure of. */
+typedef struct WantedTopic {
+    char name[WH_TOPIC_BYTES_MAX + 1];
+    int partitions;
+    bool compacted;
+    TopicState state;
+    int64_t retry_at_ms;
+} WantedTopic;
+
+typedef enum PendingState { PENDING_NONE, PENDING_TOPIC, PENDING_SENT, PENDING_ACKED } PendingState;
+
+typedef struct KnownSchema {
+    uint64_t fingerprint;
+    ProduceTopic *topic; /* NULL: the slot is free */
+} KnownSchema;
+
+struct SchemaTopic {
+    const SchemaTopicSettings *settings;
+    Producer *producer;
+    WantedTopic base[BASE_TOPIC_COUNT];
+    ProduceTopic *schema_topic;
+    ProduceTopic *control_topic;
+    PendingState pending_state;
+    uint64_t pending_fingerprint;
+    WantedTopic pending_topic;
+    uint64_t
+        topic_number;   /* tags the newest request for a table's topic, so that late answers are told apart */
+    KnownSchema *known; /* SLOTS of them */
+    uint64_t known_count;
+    WhColumn columns[WH_COLUMNS_MAX];
+};
+
+static void want_base_topic(SchemaTopic *s, BaseTopic which, const char *suffix, bool compacted)
+{
+    WantedTopic *topic = &s->base[which];
+
+    (void)snprintf(topic->name, sizeof topic->name, "%s.%s", s->settings->prefix, suffix);
+    topic->partitions = 1;
+    topic->compacted = compacted;
+}
+
+SchemaTopic *schema_topic_open(const SchemaTopicSettings *settings, Producer *producer, Failure *failure)
+{
+    SchemaTopic *s = calloc(1, sizeof *s);
+
+    if (s)
+        s->known = calloc(SLOTS, sizeof *s->known);
+    if (s == NULL || s->known == NULL) {
+        failure_set(failure, "out of memory");
+        schema_topic_close(s);
+        return NULL;
+    }
+    s->settings = settings;
+    s->producer = producer;
+    s->topic_number = BASE_TOPIC_COUNT;
+    want_base_topic(s, BASE_TOPIC_SCHEMA, "__schema", true);
+    want_base_topic(s, BASE_TOPIC_CONTROL, "__control", false);
+    want_base_topic(s, BASE_TOPIC_DLQ, "__dlq", false);
+    return s;
+}
+
+void schema_topic_close(SchemaTopic *schemas)
+{
+    if (schemas == NULL)
+        return;
+    free(schemas->known);
+    free(schemas);
+}
+
+/* ---- topics ---- */
+
+static bool ask_for_topic(SchemaTopic *s, WantedTopic *topic, uint64_t number, int64_t now_ms,
+                          Failure *failure)
+{
+    if (topic->state != TOPIC_WANTED || now_ms < topic->retry_at_ms)
+        return true;
+    if (!producer_create_topic(s->producer, topic->name, topic->partitions, s->settings->replication_factor,
+                               topic->compacted, produce_tag(PRODUCE_TAG_TOPIC, number), failure))
+        return false;
+    topic->state = TOPIC_ASKED;
+    return true;
+}
+
+bool schema_topic_is_ready(const SchemaTopic *s)
+{
+    return s->control_topic != NULL;
+}
+
+static bool open_base_topics(SchemaTopic *s, Failure *failure)
+{
+    for (int i = 0; i < BASE_TOPIC_COUNT; i++)
+        if (s->base[i].state != TOPIC_THERE)
+            return true;
+    s->schema_topic = producer_topic(s->producer, s->base[BASE_TOPIC_SCHEMA].name, failure);
+    if (s->schema_topic)
+        s->control_topic = producer_topic(s->producer, s->base[BASE_TOPIC_CONTROL].name, failure);
+    return s->control_topic != NULL;
+}
+
+bool schema_topic_step(SchemaTopic *s, int64_t now_ms, Failure *failure)
+{
+    bool ok = true;
+
+    if (schema_topic_is_ready(s))
+        return true;
+    for (int i = 0; ok && i < BASE_TOPIC_COUNT; i++)
+        ok = ask_for_topic(s, &s->base[i], (uint64_t)i, now_ms, failure);
+    return ok && open_base_topics(s, failure);
+}
+
+ProduceTopic *schema_topic_control(const SchemaTopic *s)
+{
+    return s->control_topic;
+}
+
+/* ---- known schemas ---- */
+
+/* The slot that holds fingerprint, or the free one where it belongs. At least half of the slots are free. */
+static KnownSchema *find_slot(SchemaTopic *s, uint64_t fingerprint)
+{
+    size_t at = (size_t)fingerprint & (SLOTS - 1);
+
+    while (s->known[at].topic && s->known[at].fingerprint != fingerprint)
+        at = (at + 1) & (SLOTS - 1);
+    return &s->known[at];
+}
+
+ProduceTopic *schema_topic_find(SchemaTopic *s, uint64_t fingerprint)
+{
+    return find_slot(s, fingerprint)->topic;
+}
+
+uint64_t schema_topic_count(const SchemaTopic *s)
+{
+    return s->known_count;
+}
+
+static SchemaStep learn(SchemaTopic *s, Failure *failure)
+{
+    KnownSchema *slot = find_slot(s, s->pending_fingerprint);
+    ProduceTopic *topic = producer_topic(s->producer, s->pending_topic.name, failure);
+
+    if (topic == NULL)
+        return SCHEMA_REFUSED;
+    assert(slot->topic == NULL && s->known_count < SCHEMA_KNOWN_MAX);
+    *slot = (KnownSchema){.fingerprint = s->pending_fingerprint, .topic = topic};
+    s->known_count++;
+    s->pending_state = PENDING_NONE;
+    message_log(MESSAGE_DEBUG, "schema %016" PRIx64 " of topic \"%s\" is known to Kafka", slot->fingerprint,
+                s->pending_topic.name);
+    return SCHEMA_READY;
+}
+
+/* ---- the pending schema ---- */
+
+static bool begin(SchemaTopic *s, uint64_t fingerprint, WhSlice bytes, Failure *failure)
+{
+    WhSchema schema;
+    const char *error;
+    size_t error_offset;
+
+    if (s->known_count >= SCHEMA_KNOWN_MAX)
+        return failure_set(failure, "more than %u schema versions in one session; a new session follows",
+                           SCHEMA_KNOWN_MAX);
+    if (!wh_schema_get(bytes, &schema, s->columns, WH_COLUMNS_MAX, &error, &error_offset))
+        return failure_set(failure, "schema %016" PRIx64 " is damaged: %s at byte %zu", fingerprint, error,
+                           error_offset);
+    s->pending_topic = (WantedTopic){.partitions = s->settings->partitions};
+    if (!wh_topic_name(s->pending_topic.name, s->settings->prefix, schema.schema_name, schema.table_name))
+        return failure_set(failure, "topic prefix \"%s\" is too long", s->settings->prefix);
+    s->pending_fingerprint = fingerprint;
+    s->pending_state = PENDING_TOPIC;
+    s->topic_number++;
+    return true;
+}
+
+static SchemaStep send_schema(SchemaTopic *s, WhSlice bytes, Failure *failure)
+{
+    char key[WH_FINGERPRINT_HEX_SIZE];
+    size_t capacity = MESSAGE_HEAD_BYTES + bytes.size;
+    uint8_t *message = malloc(capacity);
+    WhWriter w = wh_writer(message, capacity);
+    WhSlice topic = {(const uint8_t *)s->pending_topic.name, strlen(s->pending_topic.name)};
+    ProduceResult result;
+
+    if (message == NULL) {
+        failure_set(failure, "out of memory");
+        return SCHEMA_REFUSED;
+    }
+    wh_fingerprint_hex(s->pending_fingerprint, key);
+    wh_schema_message_put(&w, s->pending_fingerprint, topic, bytes);
+    assert(!w.full);
+    result = producer_send(
+        s->producer, s->schema_topic, -1, (WhSlice){(const uint8_t *)key, WH_FINGERPRINT_HEX_SIZE - 1},
+        (WhSlice){w.data, w.length}, produce_tag(PRODUCE_TAG_SCHEMA, s->topic_number), failure);
+    free(message);
+    if (result == PRODUCE_REFUSED)
+        return SCHEMA_REFUSED;
+    if (result == PRODUCE_SENT)
+        s->pending_state = PENDING_SENT;
+    return SCHEMA_WAIT;
+}
+
+SchemaStep schema_topic_offer(SchemaTopic *s, uint64_t fingerprint, WhSlice bytes, int64_t now_ms,
+                              Failure *failure)
+{
+    if (find_slot(s, fingerprint)->topic)
+        return SCHEMA_READY;
+    if (!schema_topic_is_ready(s))
+        return SCHEMA_WAIT;
+    if (s->pending_state == PENDING_NONE && !begin(s, fingerprint, bytes, failure))
+        return SCHEMA_REFUSED;
+    assert(s->pending_fingerprint == fingerprint);
+    if (s->pending_state == PENDING_ACKED)
+        return learn(s, failure);
+    if (s->pending_state == PENDING_SENT)
+        return SCHEMA_WAIT;
+    if (!ask_for_topic(s, &s->pending_topic, s->topic_number, now_ms, failure))
+        return SCHEMA_REFUSED;
+    return s->pending_topic.state == TOPIC_THERE ? send_schema(s, bytes, failure) : SCHEMA_WAIT;
+}
+
+static bool handle_topic(SchemaTopic *s, const ProducerEvent *event, int64_t now_ms, Failure *failure)
+{
+    uint64_t number = produce_tag_number(event->tag);
+    WantedTopic *topic = number < BASE_TOPIC_COUNT   ? &s->base[number]
+                         : number == s->topic_number ? &s->pending_topic
+                                                     : NULL;
+
+    if (topic == NULL || topic->state != TOPIC_ASKED)
+        return true;
+    if (event->kind == PRODUCER_TOPIC_READY) {
+        topic->state = TOPIC_THERE;
+        return true;
+    }
+    if (!event->retriable)
+        return failure_set(failure, "%s (topic \"%s\")", event->text, topic->name);
+    topic->state = TOPIC_WANTED;
+    topic->retry_at_ms = now_ms + RETRY_DELAY_MS;
+    return true;
+}
+
+bool schema_topic_handle(SchemaTopic *s, const ProducerEvent *event, int64_t now_ms, Failure *failure)
+{
+    if (produce_tag_kind(event->tag) == PRODUCE_TAG_TOPIC)
+        return handle_topic(s, event, now_ms, failure);
+    if (event->kind == PRODUCER_DELIVERED && s->pending_state == PENDING_SENT &&
+        produce_tag_number(event->tag) == s->topic_number)
+        s->pending_state = PENDING_ACKED;
+    return true;
+}

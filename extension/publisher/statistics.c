@@ -1,0 +1,315 @@
+/*
+ * statistics.c - samples the source's row counts over a short connection; see statistics.h.
+ */
+#include "statistics.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "control.h"
+
+/* Tables of more rows than this are not counted but estimated. */
+#define EXACT_ROWS_MAX 1000000
+/* One sample may take this long in all, and its queries together at most a tenth of the time. */
+#define SAMPLE_TIMEOUT_MS    10000
+#define STATEMENT_TIMEOUT_MS "5000"
+#define REST_FACTOR          9
+/* WAL pages are of this size unless Postgres was built otherwise, and begin with a head of up to 40 bytes. */
+#define WAL_PAGE_BYTES      8192
+#define WAL_PAGE_HEAD_BYTES 40
+
+/*
+ * The publication's tables with an estimate of their rows. A table that was never analysed has reltuples =
+ * -1: then its size decides (100 bytes a row). Partitioned tables have no storage of their own: their leaves
+ * are added up.
+ */
+static const char listing_query[] =
+    "SELECT p.schemaname, p.tablename, "
+    "  sum(CASE WHEN l.reltuples >= 0 THEN l.reltuples::bigint ELSE pg_relation_size(l.oid) / 100 "
+    "END)::bigint, "
+    "  pg_catalog.quote_ident(p.schemaname) || '.' || pg_catalog.quote_ident(p.tablename), %s "
+    "FROM pg_catalog.pg_publication_tables p "
+    "JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname "
+    "JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename "
+    "CROSS JOIN LATERAL (SELECT c.oid AS leaf WHERE c.relkind <> 'p' UNION ALL "
+    "  SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE c.relkind = 'p' AND t.isleaf) t "
+    "JOIN pg_catalog.pg_class l ON l.oid = t.leaf "
+    "WHERE p.pubname = %s GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
+
+void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t now_ms)
+{
+    *s = (Statistics){.settings = settings, .next_ms = now_ms};
+}
+
+static void end_connection(Statistics *s)
+{
+    PQclear(s->answer);
+    s->answer = NULL;
+    PQclear(s->tables);
+    s->tables = NULL;
+    PQfinish(s->connection);
+    s->connection = NULL;
+}
+
+static void forget_sample(Statistics *s)
+{
+    end_connection(s);
+    free(s->json);
+    s->json = NULL;
+    s->state = STATISTICS_IDLE;
+}
+
+void statistics_close(Statistics *s)
+{
+    forget_sample(s);
+}
+
+/* Plans the next sample, not before nine times what this one took: counting must never be what the server
+ * does. */
+static void rest(Statistics *s, int64_t now_ms)
+{
+    int64_t interval_ms = (int64_t)s->settings->interval_s * 1000;
+    int64_t after = now_ms + REST_FACTOR * (now_ms - s->started_ms);
+
+    s->next_ms = s->started_ms + interval_ms > after ? s->started_ms + interval_ms : after;
+}
+
+static void give_up(Statistics *s, const char *reason, int64_t now_ms)
+{
+    if (strncmp(s->last_error, reason, sizeof s->last_error - 1) != 0) {
+        message_log(MESSAGE_WARNING, "could not take source statistics: %s", reason);
+        (void)snprintf(s->last_error, sizeof s->last_error, "%s", reason);
+    }
+    forget_sample(s);
+    rest(s, now_ms);
+}
+
+static void give_up_connection(Statistics *s, int64_t now_ms)
+{
+    char reason[256];
+
+    /* The message lives in the connection, which is about to end. */
+    (void)snprintf(reason, sizeof reason, "%s", PQerrorMessage(s->connection));
+    give_up(s, reason, now_ms);
+}
+
+static void start(Statistics *s, int64_t now_ms)
+{
+    char application_name[64];
+    const char *const keys[] = {"dbname", "client_encoding", "application_name", "options", NULL};
+    const char *const values[] = {s->settings->conninfo, "UTF8", application_name,
+                                  "-c statement_timeout=" STATEMENT_TIMEOUT_MS
+                                  " -c default_transaction_isolation=repeatable\\ read"
+                                  " -c default_transaction_read_only=on -c search_path=pg_catalog",
+                                  NULL};
+
+    s->started_ms = now_ms;
+    s->json = malloc(STATISTICS_JSON_BYTES_MAX);
+    if (s->json == NULL) {
+        give_up(s, "out of memory", now_ms);
+        return;
+    }
+    s->writer = wh_writer(s->json, STATISTICS_JSON_BYTES_MAX);
+    (void)snprintf(application_name, sizeof application_name, "walhouse_%s_statistics",
+                   s->settings->pipeline);
+    s->connection = PQconnectStartParams(keys, values, 1);
+    if (s->connection == NULL || PQstatus(s->connection) == CONNECTION_BAD) {
+        give_up_connection(s, now_ms);
+        return;
+    }
+    s->connect_wants = PGRES_POLLING_WRITING;
+    s->state = STATISTICS_CONNECTING;
+}
+
+int statistics_fd(const Statistics *s)
+{
+    return s->connection ? PQsocket(s->connection) : -1;
+}
+
+short statistics_events(const Statistics *s)
+{
+    if (s->state == STATISTICS_CONNECTING && s->connect_wants != PGRES_POLLING_READING)
+        return POLLOUT;
+    return POLLIN;
+}
+
+static void ask(Statistics *s, const char *query, StatisticsState state, int64_t now_ms)
+{
+    /* Queries are short enough for the socket's buffer: sending one does not block. */
+    if (!PQsendQuery(s->connection, query)) {
+        give_up_connection(s, now_ms);
+        return;
+    }
+    s->state = state;
+}
+
+static void ask_for_tables(Statistics *s, int64_t now_ms)
+{
+    char query[2048 + 256];
+    char *name = PQescapeLiteral(s->connection, s->settings->publication, strlen(s->settings->publication));
+    const char *filter = PQserverVersion(s->connection) >= 150000 ? "coalesce(p.rowfilter, '')" : "''::text";
+    int length = name ? snprintf(query, sizeof query, "BEGIN; ") : -1;
+
+    if (length > 0)
+        length += snprintf(query + length, sizeof query - (size_t)length, listing_query, filter, name);
+    PQfreemem(name);
+    if (length < 0 || (size_t)length >= sizeof query)
+        give_up(s, "the publication's name is too long", now_ms);
+    else
+        ask(s, query, STATISTICS_LISTING, now_ms);
+}
+
+/* Writes the tables that are only estimated, and asks for the next one that is to be counted. */
+static void count_next(Statistics *s, int64_t now_ms)
+{
+    char query[8192];
+    int length;
+
+    for (; s->table < PQntuples(s->tables); s->table++) {
+        int64_t estimate = strtoll(PQgetvalue(s->tables, s->table, 2), NULL, 10);
+        const char *filter = PQgetvalue(s->tables, s->table, 4);
+
+        if (estimate > EXACT_ROWS_MAX) {
+            control_put_statistics_table(&s->writer, s->table == 0, PQgetvalue(s->tables, s->table, 0),
+                                         PQgetvalue(s->tables, s->table, 1), estimate, false);
+            continue;
+        }
+        length = snprintf(query, sizeof query, "SELECT pg_catalog.count(*) FROM %s%s%s",
+                          PQgetvalue(s->tables, s->table, 3), *filter ? " WHERE " : "", filter);
+        if (length < 0 || (size_t)length >= sizeof query)
+            give_up(s, "a row filter is too long", now_ms);
+        else
+            ask(s, query, STATISTICS_COUNTING, now_ms);
+        return;
+    }
+    control_put_statistics_end(&s->writer);
+    end_connection(s);
+    if (s->writer.full) {
+        give_up(s, "the publication has too many tables for one control event", now_ms);
+        return;
+    }
+    s->last_error[0] = '\0';
+    s->state = STATISTICS_READY;
+    rest(s, now_ms);
+}
+
+static void handle_lsn(Statistics *s, const PGresult *result, int64_t now_ms)
+{
+    uint32_t high, low;
+
+    if (sscanf(PQgetvalue(result, 0, 0), "%" SCNx32 "/%" SCNx32, &high, &low) != 2) {
+        give_up(s, "Postgres gave an unknown WAL position", now_ms);
+        return;
+    }
+    s->lsn = (uint64_t)high << 32 | low;
+    control_put_statistics_head(&s->writer, s->settings->pipeline, s->lsn, clock_wall_us());
+    s->table = 0;
+    count_next(s, now_ms);
+}
+
+/* Takes ownership of result. */
+static void handle_result(Statistics *s, PGresult *result, int64_t now_ms)
+{
+    char reason[256];
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        (void)snprintf(reason, sizeof reason, "%s", PQresultErrorMessage(result));
+        PQclear(result);
+        give_up(s, reason, now_ms);
+        return;
+    }
+    if (s->state == STATISTICS_LISTING) {
+        s->tables = result;
+        ask(s, "SELECT pg_catalog.pg_current_wal_insert_lsn()", STATISTICS_LOCATING, now_ms);
+        return;
+    }
+    if (s->state == STATISTICS_LOCATING) {
+        handle_lsn(s, result, now_ms);
+    } else {
+        control_put_statistics_table(&s->writer, s->table == 0, PQgetvalue(s->tables, s->table, 0),
+                                     PQgetvalue(s->tables, s->table, 1),
+                                     strtoll(PQgetvalue(result, 0, 0), NULL, 10), true);
+        s->table++;
+        count_next(s, now_ms);
+    }
+    PQclear(result);
+}
+
+/* Collects the query's last result (the listing follows a BEGIN) until the server says that it was the last.
+ */
+static void step_query(Statistics *s, int64_t now_ms)
+{
+    PGresult *result;
+
+    if (!PQconsumeInput(s->connection)) {
+        give_up_connection(s, now_ms);
+        return;
+    }
+    while (!PQisBusy(s->connection)) {
+        result = PQgetResult(s->connection);
+        if (result) {
+            PQclear(s->answer);
+            s->answer = result;
+            continue;
+        }
+        result = s->answer;
+        s->answer = NULL;
+        if (result)
+            handle_result(s, result, now_ms);
+        else
+            give_up_connection(s, now_ms);
+        return;
+    }
+}
+
+static void step_connecting(Statistics *s, int64_t now_ms)
+{
+    s->connect_wants = PQconnectPoll(s->connection);
+    if (s->connect_wants == PGRES_POLLING_FAILED)
+        give_up_connection(s, now_ms);
+    else if (s->connect_wants == PGRES_POLLING_OK)
+        ask_for_tables(s, now_ms);
+}
+
+void statistics_step(Statistics *s, short revents, bool wanted, int64_t now_ms)
+{
+    if (s->settings->interval_s == 0 || s->state == STATISTICS_READY)
+        return;
+    if (s->state == STATISTICS_IDLE) {
+        if (wanted && now_ms >= s->next_ms)
+            start(s, now_ms);
+        return;
+    }
+    if (now_ms - s->started_ms > SAMPLE_TIMEOUT_MS)
+        give_up(s, "it takes too long", now_ms);
+    else if (revents && s->state == STATISTICS_CONNECTING)
+        step_connecting(s, now_ms);
+    else if (revents)
+        step_query(s, now_ms);
+}
+
+/*
+ * At the very start of a WAL page the insert position lies after the page's head, while the server's last
+ * record ends before it: both mean the same place.
+ */
+static bool lsn_is_reached(uint64_t lsn, uint64_t confirmed_lsn)
+{
+    uint64_t in_page = lsn % WAL_PAGE_BYTES;
+
+    return confirmed_lsn >= lsn || (in_page <= WAL_PAGE_HEAD_BYTES && confirmed_lsn >= lsn - in_page);
+}
+
+bool statistics_is_due(const Statistics *s, uint64_t confirmed_lsn, WhSlice *json)
+{
+    if (s->state != STATISTICS_READY || !lsn_is_reached(s->lsn, confirmed_lsn))
+        return false;
+    *json = (WhSlice){s->writer.data, s->writer.length};
+    return true;
+}
+
+void statistics_done(Statistics *s)
+{
+    forget_sample(s);
+}

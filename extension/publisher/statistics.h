@@ -1,0 +1,72 @@
+/*
+ * statistics.h - how many rows the source has, and at which LSN.
+ *
+ *      idle --> connecting --> listing --> locating --> counting (table by table) --> ready --> idle
+ *        ^          |             |            |            |
+ *        +----------+-------------+------------+------------+   an error: said once, tried again later
+ *
+ * One short, ordinary SQL connection per sample, opened and read without blocking and closed at once: one
+ * that stayed open would make a smart shutdown wait. All counts come from one REPEATABLE READ snapshot, taken
+ * by the query that lists the tables; the WAL insert position is read after it, so everything the snapshot
+ * shows was committed before that LSN. A sample may be published once the confirmed LSN has reached it.
+ */
+#ifndef WALHOUSE_PUBLISHER_STATISTICS_H
+#define WALHOUSE_PUBLISHER_STATISTICS_H
+
+#include <libpq-fe.h>
+
+#include "extension/common/wire.h"
+#include "message.h"
+
+typedef struct StatisticsSettings {
+    const char *conninfo;
+    const char *pipeline;
+    const char *publication;
+    int interval_s; /* 0: never */
+} StatisticsSettings;
+
+typedef enum StatisticsState {
+    STATISTICS_IDLE,
+    STATISTICS_CONNECTING,
+    STATISTICS_LISTING,
+    STATISTICS_LOCATING,
+    STATISTICS_COUNTING,
+    STATISTICS_READY
+} StatisticsState;
+
+typedef struct Statistics {
+    const StatisticsSettings *settings;
+    StatisticsState state;
+    PGconn *connection;
+    PostgresPollingStatusType connect_wants;
+    PGresult *answer; /* of the query that is running, as far as it has come */
+    PGresult *tables; /* the listing */
+    int table;        /* the one being counted */
+    int64_t started_ms;
+    int64_t next_ms;
+    uint64_t lsn;
+    uint8_t *json; /* STATISTICS_JSON_BYTES_MAX, while a sample is taken or ready */
+    WhWriter writer;
+    char last_error[256]; /* said already */
+} Statistics;
+
+/* A sample that would be larger is not taken. */
+#define STATISTICS_JSON_BYTES_MAX (1024 * 1024)
+
+/* settings must outlive s. */
+void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t now_ms);
+/* Ends the connection and frees what s holds; may be called at any time. */
+void statistics_close(Statistics *s);
+
+/* -1: no socket at the moment. */
+int statistics_fd(const Statistics *s);
+short statistics_events(const Statistics *s);
+/* Goes on as far as it can. revents: what poll() said of the socket. wanted: is a new sample welcome now? */
+void statistics_step(Statistics *s, short revents, bool wanted, int64_t now_ms);
+
+/* Is there a sample, and does confirmed_lsn cover it? *json borrows from s until statistics_done(). */
+bool statistics_is_due(const Statistics *s, uint64_t confirmed_lsn, WhSlice *json);
+/* The sample is sent. */
+void statistics_done(Statistics *s);
+
+#endif

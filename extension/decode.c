@@ -69,35 +69,46 @@ report_damage(const char *what, const char *error, size_t offset)
 					 WH_FORMAT_VERSION)));
 }
 
-/* Remembers the schema that item shows; the session's copy is complete before it is entered. */
+/* The schema's types; an ERROR when the schema or one of its types cannot be read. Allocates in the current context. */
+static WhType *
+read_schema(WhSlice bytes, WhSchema *schema, WhColumn *columns, uint32 max_columns)
+{
+	const char *error;
+	size_t		offset;
+	WhType	   *types;
+
+	if (!wh_schema_get(bytes, schema, columns, max_columns, &error, &offset))
+		report_damage("a schema", error, offset);
+	types = palloc0(sizeof(WhType) * Max(schema->column_count, 1));
+	for (uint32 i = 0; i < schema->column_count; i++)
+		if (!wh_type_parse(columns[i].clickhouse_type, columns[i].nullable, &types[i]))
+			report_damage("a schema", "a ClickHouse type is unknown", 0);
+	return types;
+}
+
+/* Remembers the schema that item shows: read once to see that it is sound, then copied for as long as the session lives. */
 static KnownSchema *
 remember_schema(const WhChunkItem *item)
 {
 	KnownSchema *known;
 	MemoryContext old;
 	uint8	   *bytes;
-	WhColumn   *columns;
+	WhColumn   *columns = palloc(sizeof(WhColumn) * WH_COLUMNS_MAX);
 	WhType	   *types;
 	WhSchema	schema;
-	const char *error;
-	size_t		offset;
 
 	if (known_schemas == NULL || hash_get_num_entries(known_schemas) >= SCHEMAS_MAX)
 		reset_known_schemas();
 	known = hash_search(known_schemas, &item->fingerprint, HASH_FIND, NULL);
 	if (known)
 		return known;
+	(void) read_schema(item->schema, &schema, columns, WH_COLUMNS_MAX);
 
 	old = MemoryContextSwitchTo(known_schemas_context);
-	bytes = palloc(Max(item->schema.size, 1));
+	bytes = palloc(item->schema.size);
 	memcpy(bytes, item->schema.data, item->schema.size);
-	columns = palloc(sizeof(WhColumn) * WH_COLUMNS_MAX);
-	if (!wh_schema_get((WhSlice) {bytes, item->schema.size}, &schema, columns, WH_COLUMNS_MAX, &error, &offset))
-		report_damage("a schema", error, offset);
-	types = palloc0(sizeof(WhType) * Max(schema.column_count, 1));
-	for (uint32 i = 0; i < schema.column_count; i++)
-		if (!wh_type_parse(columns[i].clickhouse_type, columns[i].nullable, &types[i]))
-			report_damage("a schema", "a ClickHouse type is unknown", 0);
+	columns = palloc(sizeof(WhColumn) * Max(schema.column_count, 1));
+	types = read_schema((WhSlice) {bytes, item->schema.size}, &schema, columns, schema.column_count);
 	MemoryContextSwitchTo(old);
 
 	known = hash_search(known_schemas, &item->fingerprint, HASH_ENTER, NULL);

@@ -23,7 +23,7 @@
 /*
  * The publication's tables with an estimate of their rows. A table that was never analysed has reltuples =
  * -1: then its size decides (100 bytes a row). Partitioned tables have no storage of their own: their leaves
- * are added up.
+ * are added up. The extension's own tables are not carried, so they are not counted.
  */
 static const char listing_query[] =
     "SELECT p.schemaname, p.tablename, "
@@ -36,7 +36,7 @@ static const char listing_query[] =
     "CROSS JOIN LATERAL (SELECT c.oid AS leaf WHERE c.relkind <> 'p' UNION ALL "
     "  SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE c.relkind = 'p' AND t.isleaf) t "
     "JOIN pg_catalog.pg_class l ON l.oid = t.leaf "
-    "WHERE p.pubname = %s GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
+    "WHERE p.pubname = %s AND p.schemaname <> 'walhouse' GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
 
 void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t now_ms)
 {

@@ -119,7 +119,8 @@ BEGIN
 	END IF;
 END $$;
 
-CREATE FUNCTION _check_options(pipeline text, brokers text, topic_prefix text, properties_file text) RETURNS void
+CREATE FUNCTION _check_options(pipeline text, brokers text, topic_prefix text, partitions int, replication_factor int,
+	properties_file text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF pipeline IS NULL OR pipeline !~ '^[a-z][a-z0-9_]{0,49}$' THEN
@@ -133,6 +134,14 @@ BEGIN
 	IF topic_prefix !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$' THEN
 		RAISE EXCEPTION 'invalid topic prefix "%"', topic_prefix USING ERRCODE = 'invalid_parameter_value',
 			HINT = 'A prefix is 1 to 100 letters, digits, dots, underscores and hyphens.';
+	END IF;
+	IF partitions IS NULL OR partitions NOT BETWEEN 1 AND 1000 THEN
+		RAISE EXCEPTION 'invalid number of partitions "%"', partitions USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give 1 to 1000.';
+	END IF;
+	IF replication_factor IS NULL OR replication_factor NOT BETWEEN 1 AND 10 THEN
+		RAISE EXCEPTION 'invalid replication factor "%"', replication_factor USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give 1 to 10, and not more than there are brokers.';
 	END IF;
 	IF properties_file IS NOT NULL AND properties_file !~ '^/' THEN
 		RAISE EXCEPTION 'invalid properties file "%"', properties_file USING ERRCODE = 'invalid_parameter_value',
@@ -159,7 +168,7 @@ DECLARE
 	base_lsn pg_lsn;
 BEGIN
 	PERFORM walhouse._require_superuser();
-	PERFORM walhouse._check_options(pipeline, brokers, prefix, properties_file);
+	PERFORM walhouse._check_options(pipeline, brokers, prefix, partitions, replication_factor, properties_file);
 	PERFORM walhouse._check_server();
 	PERFORM walhouse._check_publication(publication);
 	IF EXISTS (SELECT FROM walhouse.pipeline p WHERE p.name = pipeline) THEN

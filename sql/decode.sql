@@ -41,3 +41,4 @@ END $$;
 SELECT DISTINCT sqlstate_seen FROM regress.chunks, unnest('{1,128,255}'::int[]) flip, LATERAL regress.damage(data, flip)
 WHERE sqlstate_seen <> 'none' ORDER BY 1;
 DROP TABLE frail, regress.chunks;
+DROP FUNCTION regress.damage;

@@ -41,3 +41,4 @@ INSERT INTO "odd. Schéma"."Ta""ble's" VALUES (1, 'x');
 SELECT * FROM regress.stream();
 DROP SCHEMA "odd. Schéma" CASCADE;
 DROP TABLE form;
+DROP FUNCTION regress.stream;

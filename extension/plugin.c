@@ -340,15 +340,16 @@ encode_row(PluginState *state, RelationVersion *version, int count, const Datum 
 	return key_size;
 }
 
+/* The whole row, all of which the new tuple holds but for unchanged out-of-line values. */
 static void
-send_insert(LogicalDecodingContext *ctx, PluginState *state, ReorderBufferTXN *txn, RelationVersion *version,
-			TupleDesc desc, HeapTuple tuple)
+send_row(LogicalDecodingContext *ctx, PluginState *state, ReorderBufferTXN *txn, RelationVersion *version,
+		 char operation, TupleDesc desc, HeapTuple tuple)
 {
 	int			key_size;
 
 	heap_deform_tuple(tuple, desc, state->values, state->nulls);
 	key_size = encode_row(state, version, version->column_count, state->values, state->nulls, NULL, NULL);
-	chunk_append_event(ctx, state, txn, version, WH_OP_INSERT, key_size);
+	chunk_append_event(ctx, state, txn, version, operation, key_size);
 }
 
 static void
@@ -374,9 +375,7 @@ send_update(LogicalDecodingContext *ctx, PluginState *state, ReorderBufferTXN *t
 
 	if (old_tuple == NULL)
 	{
-		heap_deform_tuple(tuple, desc, state->values, state->nulls);
-		key_size = encode_row(state, version, version->column_count, state->values, state->nulls, NULL, NULL);
-		chunk_append_event(ctx, state, txn, version, WH_OP_UPDATE, key_size);
+		send_row(ctx, state, txn, version, WH_OP_UPDATE, desc, tuple);
 		return;
 	}
 	heap_deform_tuple(old_tuple, desc, state->old_values, state->old_nulls);
@@ -430,7 +429,7 @@ send_change(LogicalDecodingContext *ctx, PluginState *state, ReorderBufferTXN *t
 	{
 		case REORDER_BUFFER_CHANGE_INSERT:
 			if (version->actions.pubinsert && tuple)
-				send_insert(ctx, state, txn, version, desc, tuple);
+				send_row(ctx, state, txn, version, WH_OP_INSERT, desc, tuple);
 			break;
 		case REORDER_BUFFER_CHANGE_UPDATE:
 			if (version->actions.pubupdate && tuple)

@@ -36,7 +36,7 @@ endif
 RDKAFKA_DIR = $(WALHOUSE_CACHE)/librdkafka-$(RDKAFKA_VERSION)
 rdkafka_config = PKG_CONFIG_PATH="$(RDKAFKA_DIR)/lib/pkgconfig" $(PKG_CONFIG)
 RDKAFKA_CFLAGS = $(eval RDKAFKA_CFLAGS := $$(shell $(rdkafka_config) --cflags rdkafka))$(RDKAFKA_CFLAGS)
-RDKAFKA_LIBS = $(eval RDKAFKA_LIBS := $$(shell $(rdkafka_config) --static --libs rdkafka))$(RDKAFKA_LIBS)
+RDKAFKA_LIBS = $(eval RDKAFKA_LIBS := $$(shell $(rdkafka_config) --libs rdkafka))$(RDKAFKA_LIBS)
 CHDB_DIR = $(WALHOUSE_CACHE)/chdb-$(CHDB_VERSION)
 NODE_DIR = $(WALHOUSE_CACHE)/node-$(NODE_VERSION)
 ifneq ($(wildcard $(NODE_DIR)/bin/node),)
@@ -58,7 +58,9 @@ WEB :=
 
 .PHONY: all programs web extension tests install-extension check demo lint setup clean list-unit-tests FORCE
 
-all: programs web extension
+# In a make of its own, which sees what setup has just fetched.
+all: setup
+	@$(MAKE) --no-print-directory programs web extension
 programs: $(PROGRAMS)
 web: $(WEB)
 tests: $(UNIT_TESTS)
@@ -81,7 +83,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 PG_BUILD = $(BUILD)/pg$(PG_MAJOR)
 # Postgres's own flags are gcc's; another compiler may not know them all.
 PG_MAKE = $(MAKE) --no-print-directory -C $(PG_BUILD) -f $(CURDIR)/extension/Makefile PG_CONFIG=$(PG_CONFIG) \
-	autodepend=yes CC='$(CC)' COPT='$(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument)'
+	autodepend=yes CC='$(CC)' COPT='$(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes)'
 
 extension:
 	@mkdir -p $(PG_BUILD)/common
@@ -95,7 +97,7 @@ install-extension: extension $(filter %/walhouse-publisher,$(PROGRAMS))
 
 # ---- what people run ----
 setup:
-	tools/setup
+	@tools/setup
 
 check:
 	tests/run

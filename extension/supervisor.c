@@ -318,20 +318,33 @@ read_reports(Supervisor *s)
 		take_report(s, &newest);
 }
 
-/* "LEVEL: text", as the publisher writes it. */
+/* The publisher writes "LEVEL: text". Its errors end it, not the server: they are logged as warnings here. */
 static void
 log_line(Supervisor *s)
 {
+	static const struct
+	{
+		const char *prefix;
+		int			level;
+	}			levels[] = {
+		{"DEBUG: ", DEBUG1}, {"INFO: ", LOG}, {"WARNING: ", WARNING}, {"ERROR: ", WARNING}, {"FATAL: ", WARNING},
+	};
+	const char *text = s->log_line;
 	int			level = LOG;
 
 	s->log_line[s->log_line_length] = '\0';
 	s->log_line_length = 0;
-	if (strncmp(s->log_line, "DEBUG", 5) == 0)
-		level = DEBUG1;
-	else if (strncmp(s->log_line, "WARNING", 7) == 0)
-		level = WARNING;
-	if (s->log_line[0])
-		ereport(level, (errmsg_internal("pipeline \"%s\": %s", s->config.name, s->log_line), errhidestmt(true)));
+	for (int i = 0; i < lengthof(levels); i++)
+	{
+		if (strncmp(text, levels[i].prefix, strlen(levels[i].prefix)) == 0)
+		{
+			level = levels[i].level;
+			text += strlen(levels[i].prefix);
+			break;
+		}
+	}
+	if (text[0])
+		ereport(level, (errmsg_internal("pipeline \"%s\": %s", s->config.name, text), errhidestmt(true)));
 }
 
 static void

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     Options options;
     int signal_fd;
 
-    switch (options_parse(&options, argc, argv, &failure)) {
+    switch (options_parse(&options, argc, (const char *const *)argv, &failure)) {
     case OPTIONS_HELP:
         options_print_help(stdout);
         return EXIT_SUCCESS;

@@ -118,7 +118,7 @@ static bool fill_defaults(Options *options, const bool *given, Failure *failure)
     return true;
 }
 
-OptionsResult options_parse(Options *options, int argc, char *const *argv, Failure *failure)
+OptionsResult options_parse(Options *options, int argc, const char *const *argv, Failure *failure)
 {
     bool given[OPTION_COUNT] = {false};
 

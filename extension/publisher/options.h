@@ -33,7 +33,7 @@ typedef struct Options {
 typedef enum OptionsResult { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_WRONG } OptionsResult;
 
 /* OPTIONS_WRONG: failure says why. */
-OptionsResult options_parse(Options *options, int argc, char *const *argv, Failure *failure);
+OptionsResult options_parse(Options *options, int argc, const char *const *argv, Failure *failure);
 void options_print_help(FILE *out);
 
 #endif

@@ -140,10 +140,25 @@ static void insert_data(struct exchange *x, const char *data, size_t bytes)
 
 /* Deciding */
 
+static void fail_readonly(struct exchange *x)
+{
+    struct exception e;
+
+    exception_raise(
+        &e, EXCEPTION_READONLY,
+        "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. You "
+        "should use method POST for modifying queries.");
+    exchange_fail(x, &e);
+}
+
 static void begin_insert(struct exchange *x, const struct sql_insert_head *head)
 {
     struct exception e;
 
+    if (x->request.readonly) {
+        fail_readonly(x);
+        return;
+    }
     x->connection = engine_acquire(x->engine, &x->request, &e);
     if (x->connection == NULL) {
         exchange_fail(x, &e);
@@ -315,6 +330,11 @@ static void run_statement(struct exchange *x, const struct sql_shape *shape)
         exception_raise(&e, EXCEPTION_SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed): %.200s",
                         x->text.data);
         exchange_fail(x, &e);
+        return;
+    }
+    /* The engine's readonly mode lets INSERT INTO FUNCTION file(…) pass, so it is not relied upon alone. */
+    if (x->request.readonly && statements > 0 && class != ENGINE_READ && !shape->set_or_use) {
+        fail_readonly(x);
         return;
     }
     x->reusable = class == ENGINE_READ;

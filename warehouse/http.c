@@ -26,8 +26,9 @@
 #include <time.h>
 
 #define CONNECTION_MEMORY_BYTES (1024u * 1024) /* longest head of a request; half of it receives the body */
-#define DROPPED_BYTES_MAX       (4ull << 30) /* of a body that nobody wants, before the connection is broken off \
-                                              */
+#define DROPPED_BYTES_MAX                                                                                    \
+    (4ull << 30) /* of a body that nobody wants, before the connection is broken off                         \
+                  */
 #define ANSWER_BLOCK_BYTES 65536
 #define DISPLAY_NAME       "walhouse-warehouse"
 
@@ -139,6 +140,17 @@ static bool accepts_gzip(const char *accept)
     return strncmp(p, ";q=0", 4) != 0 || p[4] == '.';
 }
 
+/* ClickHouse's external tables come as multipart bodies; this front does not take them apart. */
+static bool check_body_kind(struct MHD_Connection *connection, struct exception *e)
+{
+    const char *type = header(connection, "Content-Type");
+
+    if (type == NULL || strncasecmp(type, "multipart/form-data", 19) != 0)
+        return true;
+    exception_raise(e, EXCEPTION_NOT_IMPLEMENTED, "External tables (multipart/form-data) are not supported");
+    return false;
+}
+
 static bool begin_exchange(struct http_request *r, struct MHD_Connection *connection, const char *method)
 {
     struct request request;
@@ -148,6 +160,7 @@ static bool begin_exchange(struct http_request *r, struct MHD_Connection *connec
 
     request_init(&request, strcmp(method, "POST") != 0);
     good = check_user(r->server, connection, &e) && check_length(connection, method, &e) &&
+           check_body_kind(connection, &e) &&
            request_add_headers(&request, header(connection, "X-ClickHouse-Database"),
                                header(connection, "X-ClickHouse-Format"),
                                header(connection, "X-ClickHouse-Query-Id"), &e);

@@ -38,7 +38,7 @@ static const struct option_row rows[] = {
     NUMBER("--max-connections", connections_max, 16, 1, 1000, "statements that run at a time"),
     NUMBER("--max-clients", clients_max, 256, 1, 10000, "HTTP connections at a time"),
     NUMBER("--queue-wait", queue_wait_ms, 10000, 0, 600000, "ms a statement may wait for its turn"),
-    NUMBER("--receive-timeout", receive_timeout_s, 300, 1, 86400, "seconds a client may be silent"),
+    NUMBER("--receive-timeout", receive_timeout_s, 60, 1, 86400, "seconds a client may be silent"),
     NUMBER("--max-memory", memory_mb_max, 0, 0, 16777216,
            "MB the engine may use; 0 is 90 % of the machine's"),
     NUMBER("--threads", threads_max, 0, 0, 1024, "threads of one statement; 0 is one per processor"),

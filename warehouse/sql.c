@@ -279,8 +279,10 @@ void sql_describe(const char *text, size_t bytes, struct sql_shape *shape)
         if (is_sign(&t, ';'))
             continue;
         shape->empty = false;
-        if (tokens++ == 0)
+        if (tokens++ == 0) {
             first_is_word = t.kind == TOKEN_WORD;
+            shape->set_or_use = is_word(&t, "set") || is_word(&t, "use");
+        }
         if (t.kind == TOKEN_OPEN)
             depth++;
         else if (t.kind == TOKEN_CLOSE)

@@ -29,6 +29,7 @@ struct sql_shape {
     bool empty;        /* nothing but blanks and comments */
     bool into_outfile; /* has INTO OUTFILE outside of parentheses */
     bool lone_word;    /* a single word: "exit" and the like, which the engine's client would obey */
+    bool set_or_use;   /* begins with SET or USE */
     char format[SQL_FORMAT_NAME_MAX]; /* name of a FORMAT clause outside of parentheses, or "" */
 };
 

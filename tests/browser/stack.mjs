@@ -40,7 +40,8 @@ export class Stack {
   async down() {
     if (this.#borrowed !== undefined) return;
     await this.#call(COMMAND_TIMEOUT_MS, "down");
-    await rm(this.#directory, { recursive: true, force: true });
+    if (process.env.WALHOUSE_KEEP_STACK) console.error(`state and logs: ${this.#directory}`);
+    else await rm(this.#directory, { recursive: true, force: true });
   }
 
   kill(part) {

@@ -1,0 +1,53 @@
+/*
+ * clickhouse.h - statements and inserts over ClickHouse's HTTP interface; clickhouse.c is the only file that knows libcurl.
+ *
+ * A client is one connection (kept alive) and belongs to one thread. Every request carries the settings that correctness
+ * rests on, whatever the server's profile says.
+ */
+#ifndef WALHOUSE_AGENT_CLICKHOUSE_H
+#define WALHOUSE_AGENT_CLICKHOUSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/config.h"
+#include "agent/status.h"
+
+typedef struct ClickHouse ClickHouse;
+
+/* NULL: out of memory, or libcurl does not take the URL (*error says so). The config outlives the client. */
+ClickHouse *clickhouse_open(const Config *config, Error *error);
+void clickhouse_close(ClickHouse *client);
+
+/*
+ * Runs a statement; database NULL means the configured one, "" none. The answer is *body (owned by the client, zero-terminated,
+ * valid until the next call); body may be NULL. The status classifies a failure:
+ *   STATUS_RETRY   no connection, a timeout, a server in trouble; an insert's outcome is unknown
+ *   STATUS_REJECT  the data do not fit the statement
+ *   STATUS_STOP    the statement does not fit the server's tables
+ */
+Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body, size_t *size,
+                        Error *error);
+/* INSERT ... FORMAT ... with data as the body; classified in the same way. */
+Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, size_t size, Error *error);
+
+/* ClickHouse's exception code of the last request, 0 for none. */
+int clickhouse_exception_code(const ClickHouse *client);
+
+/* A growing text for statements. Appending after a failed allocation does nothing; check failed once, at the end. */
+typedef struct Text {
+    char *data; /* zero-terminated, NULL while empty; free() it */
+    size_t size;
+    size_t capacity;
+    bool failed;
+} Text;
+
+void text_append(Text *text, const char *data, size_t size);
+__attribute__((format(printf, 2, 3))) void text_appendf(Text *text, const char *format, ...);
+/* A ClickHouse identifier in backticks, or a string literal in quotes, escaped. */
+void text_append_identifier(Text *text, const char *name, size_t size);
+void text_append_literal(Text *text, const char *value, size_t size);
+void text_clear(Text *text);
+void text_free(Text *text);
+
+#endif

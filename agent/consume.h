@@ -1,0 +1,86 @@
+/*
+ * consume.h - messages out of Kafka, offsets back; consume.c is the only file that knows librdkafka's consumer.
+ *
+ * Two consumers: one in the group, for rows and control events, and one without a group that reads the schema topic from its
+ * beginning. Both belong to the main thread, but for consumer_lag(), which any thread may call.
+ */
+#ifndef WALHOUSE_AGENT_CONSUME_H
+#define WALHOUSE_AGENT_CONSUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "agent/metrics.h"
+#include "agent/status.h"
+#include "extension/common/wire.h"
+
+typedef struct Consumer Consumer;
+typedef struct rd_kafka_message_s Message; /* librdkafka's; only its address is used elsewhere */
+
+typedef struct MessageView {
+    const char *topic; /* valid as long as the message */
+    int32_t partition;
+    int64_t offset;
+    WhSlice key; /* data NULL: none */
+    WhSlice value;
+} MessageView;
+
+/* The next offset to commit for a partition. */
+typedef struct PartitionOffset {
+    char *topic; /* the owner's */
+    int32_t partition;
+    int64_t offset;
+} PartitionOffset;
+
+/*
+ * The revoke callback is called from consumer_poll() when partitions are about to be taken away: what is in flight should be
+ * loaded and committed, or given up.
+ */
+typedef void (*ConsumerRevoke)(void *context);
+
+Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context, Error *error);
+/* Leaves the group. Messages must have been released. */
+void consumer_close(Consumer *consumer);
+
+/* Subscribes to exactly these topics and the control topic. */
+Status consumer_subscribe(Consumer *consumer, const char *const *topics, size_t count, Error *error);
+
+/* Waits up to timeout_ms for a first message, then takes what is there, at most max. */
+size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int timeout_ms);
+MessageView message_view(const Message *message);
+void message_release(Message *message);
+
+/* Commits offsets of partitions that are still assigned; the others are left to their new owners. */
+Status consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait, Error *error);
+
+/* Stops fetching a topic and goes back to offset in a partition / fetches it again from there. */
+void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, int64_t offset);
+void consumer_resume(Consumer *consumer, const char *topic, int32_t partition);
+/* Keeps the membership of the group alive while nothing is to be taken: all partitions pause, or resume. */
+void consumer_pause_all(Consumer *consumer, bool pause);
+
+/*
+ * Reads the schema topic to its present end, or for as long as timeout_ms; take is called for each message. STATUS_RETRY: the end
+ * was not reached. With timeout_ms 0 only what has arrived is taken, and that is no failure.
+ */
+Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
+                             void (*take)(void *context, const MessageView *message), void *context, Error *error);
+
+/*
+ * Exact lag of the whole group, asked of the brokers now: first waits until the main thread has read the schema topic to its present
+ * end (it does so all the time), then compares committed offsets with ends. Calls visit for each partition of
+ * the tables' topics. *messages is the sum. STATUS_RETRY: Kafka did not answer in timeout_ms.
+ */
+typedef void (*ConsumerLagVisit)(void *context, const char *topic, int32_t partition, int64_t committed, int64_t end);
+Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context, int64_t *messages,
+                    Error *error);
+
+/*
+ * Waits until the group has committed everything that was in Kafka when this was called. STATUS_RETRY: not within
+ * timeout_ms. Any thread may call it.
+ */
+Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error);
+
+#endif

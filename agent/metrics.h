@@ -1,0 +1,69 @@
+/*
+ * metrics.h - what the agent counts; written by its threads, read by /metrics and /api/summary.
+ */
+#ifndef WALHOUSE_AGENT_METRICS_H
+#define WALHOUSE_AGENT_METRICS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why a message became a dead letter; the codes are those of docs/wire-format.md. */
+typedef enum Reason {
+    REASON_UNDECODABLE,
+    REASON_UNKNOWN_SCHEMA,
+    REASON_VALUE_OUT_OF_RANGE,
+    REASON_UNCHANGED_VALUE,
+    REASON_REJECTED,
+    REASON_COUNT
+} Reason;
+
+const char *reason_code(Reason reason);
+
+#define METRICS_BUCKETS 13
+
+/* A histogram in seconds, with the bounds of metrics.c. */
+typedef struct Histogram {
+    atomic_uint_fast64_t buckets[METRICS_BUCKETS + 1]; /* the last one is +Inf */
+    atomic_uint_fast64_t sum_us;
+} Histogram;
+
+typedef struct Metrics {
+    atomic_uint_fast64_t messages_consumed;
+    atomic_uint_fast64_t rows_loaded;
+    atomic_uint_fast64_t bytes_loaded;
+    atomic_uint_fast64_t inserts;
+    atomic_uint_fast64_t insert_retries;
+    atomic_uint_fast64_t commits;
+    atomic_uint_fast64_t dead_letters[REASON_COUNT];
+    atomic_uint_fast64_t schemas;
+    atomic_uint_fast64_t batch_rows; /* waiting in the batch being filled */
+    Histogram insert_seconds;
+    Histogram end_to_end_seconds; /* commit in Postgres to loaded, of each batch's oldest row */
+
+    /* states */
+    atomic_bool registry_loaded;
+    atomic_bool kafka_reachable;
+    atomic_bool clickhouse_reachable;
+    atomic_int_fast64_t tables_stopped;
+
+    pthread_mutex_t lock; /* of what follows */
+    char last_error[512]; /* empty: none */
+    int64_t last_error_at_ms;
+    char stopped_reason[512]; /* of the last table that was stopped */
+} Metrics;
+
+/* false: no mutex to be had. */
+bool metrics_init(Metrics *metrics);
+void metrics_fini(Metrics *metrics);
+
+void metrics_observe(Histogram *histogram, int64_t us);
+void metrics_set_error(Metrics *metrics, const char *text);
+void metrics_get_error(Metrics *metrics, char *text, size_t size);
+
+/* All metrics in Prometheus's text format, malloc'ed; NULL: out of memory. */
+char *metrics_render(Metrics *metrics, size_t *size);
+
+#endif

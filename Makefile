@@ -109,4 +109,4 @@ lint:
 	tools/lint
 
 clean:
-	rm -rf build build-asan build-clang
+	rm -rf build build-asan build-clang build-gcc

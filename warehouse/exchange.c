@@ -17,6 +17,7 @@
  */
 #include "warehouse/exchange.h"
 
+#include "warehouse/answer.h"
 #include "warehouse/body.h"
 #include "warehouse/result.h"
 #include "warehouse/sql.h"
@@ -24,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -406,53 +406,19 @@ static void run(struct exchange *x, struct sql_shape *shape)
     }
 }
 
-/* Content types as ClickHouse's output formats give them. */
-static const char *content_type_of(const char *format)
-{
-    static const struct {
-        const char *prefix, *type;
-    } types[] = {
-        {"JSONEachRow", "application/x-ndjson; charset=UTF-8"},
-        {"JSONStringsEachRow", "application/x-ndjson; charset=UTF-8"},
-        {"JSONCompactEachRow", "application/x-ndjson; charset=UTF-8"},
-        {"JSON", "application/json; charset=UTF-8"},
-        {"CSV", "text/csv; charset=UTF-8"},
-        {"TabSeparated", "text/tab-separated-values; charset=UTF-8"},
-        {"TSV", "text/tab-separated-values; charset=UTF-8"},
-        {"XML", "application/xml; charset=UTF-8"},
-        {"RowBinary", "application/octet-stream"},
-        {"Native", "application/octet-stream"},
-        {"Parquet", "application/octet-stream"},
-        {"Arrow", "application/octet-stream"},
-        {"Avro", "application/octet-stream"},
-        {"ORC", "application/octet-stream"},
-    };
-
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (strncasecmp(format, types[i].prefix, strlen(types[i].prefix)) == 0)
-            return types[i].type;
-    return "text/plain; charset=UTF-8";
-}
-
+/* Statistics of the statement, and the nanoseconds since the request began. */
 static void write_summary(const struct exchange *x, char *out, size_t size)
 {
-    struct engine_statistics s = x->statistics;
+    struct engine_statistics statistics = x->statistics;
     struct timespec now;
     long long elapsed_ns = 0;
 
     if (x->result != NULL)
-        result_statistics(x->result, &s);
+        result_statistics(x->result, &statistics);
     if (clock_gettime(CLOCK_MONOTONIC, &now) == 0)
         elapsed_ns =
             (long long)(now.tv_sec - x->started.tv_sec) * 1000000000 + (now.tv_nsec - x->started.tv_nsec);
-    (void)snprintf(out, size,
-                   "{\"read_rows\":\"%llu\",\"read_bytes\":\"%llu\",\"written_rows\":\"%llu\",\"written_"
-                   "bytes\":\"%llu\","
-                   "\"total_rows_to_read\":\"0\",\"result_rows\":\"%llu\",\"result_bytes\":\"0\",\"elapsed_"
-                   "ns\":\"%lld\"}",
-                   (unsigned long long)s.read_rows, (unsigned long long)s.read_bytes,
-                   (unsigned long long)s.written_rows, (unsigned long long)s.written_bytes,
-                   (unsigned long long)s.result_rows, elapsed_ns);
+    answer_summary(&statistics, elapsed_ns, out, size);
 }
 
 void exchange_run(struct exchange *x, struct exchange_answer *answer)
@@ -470,12 +436,13 @@ void exchange_run(struct exchange *x, struct exchange_answer *answer)
     if (x->state == FAILED) {
         answer->status = exception_http_status(x->exception.code);
         answer->exception_code = x->exception.code;
+        answer->exception_text = x->exception.text;
         answer->bytes = strlen(x->exception.text) + 1;
     } else if (x->result != NULL) {
         if (shape.format[0] != '\0')
             memcpy(x->request.format, shape.format, sizeof shape.format);
         answer->format = format_of_answer(x);
-        answer->content_type = content_type_of(answer->format);
+        answer->content_type = answer_content_type(answer->format);
         answer->bytes = result_bytes(x->result);
         answer->gzip = x->gzip_accepted && x->request.enable_http_compression;
     }

@@ -22,7 +22,8 @@ struct exchange_answer {
     const char *format;
     const char *query_id;
     const char *exception_tag;
-    int exception_code; /* 0 without */
+    int exception_code;         /* 0 without */
+    const char *exception_text; /* NULL without */
     bool gzip;
     char summary[320]; /* X-ClickHouse-Summary */
 };

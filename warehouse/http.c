@@ -30,6 +30,7 @@
     (4ull << 30) /* of a body that nobody wants, before the connection is broken off                         \
                   */
 #define ANSWER_BLOCK_BYTES 65536
+#define LOG_LINE_BYTES     400
 #define DISPLAY_NAME       "walhouse-warehouse"
 
 enum target { TARGET_SQL, TARGET_OK, TARGET_UNKNOWN };
@@ -50,9 +51,16 @@ struct http_request {
     uint64_t dropped_bytes;
 };
 
+/* One line on stderr. Texts of clients are in it, so nothing in it may end or colour a line. */
 static void note(const char *what, const char *detail)
 {
-    (void)fprintf(stderr, "walhouse-warehouse: %s: %s\n", what, detail);
+    char line[LOG_LINE_BYTES];
+
+    (void)snprintf(line, sizeof line, "%s", detail);
+    for (char *p = line; *p != '\0'; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = ' ';
+    (void)fprintf(stderr, "walhouse-warehouse: %s: %s\n", what, line);
 }
 
 static void library_log(void *closure, const char *format, va_list arguments)
@@ -229,6 +237,8 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct htt
     char code[16];
 
     exchange_run(r->exchange, &answer);
+    if (answer.exception_text != NULL)
+        note(answer.query_id, answer.exception_text);
     response = MHD_create_response_from_callback(answer.bytes == EXCHANGE_UNKNOWN_BYTES ? MHD_SIZE_UNKNOWN
                                                                                         : answer.bytes,
                                                  ANSWER_BLOCK_BYTES, read_answer, r->exchange, NULL);

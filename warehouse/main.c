@@ -3,10 +3,13 @@
  *
  * For a laptop, the demo and the tests; a client cannot tell it from a small ClickHouse server.
  *
- *      main.c ─► http.c ─► exchange.c ─► engine.c ─► libchdb
- *     options    sockets   one request:   pool of connections, statements,
- *     lock, stop           request.c (parameters), auth.c, body.c (gzip), sql.c (where data begins),
- *                          result.c (answers), exception.c (errors)
+ *      main.c ──────► http.c ───► exchange.c ─────────────► engine.c, statement.c ─► libchdb
+ *      options, lock,  sockets,    one request: request.c     pool of connections;
+ *      start, stop     headers     (parameters), auth.c,      results and inserts
+ *                                  body.c (gzip), sql.c       piece by piece
+ *                                  (where data begins),
+ *                                  result.c (the answer),
+ *                                  exception.c (errors)
  *
  * Data is in one directory, which belongs to one process at a time (a lock in it says so). The engine runs
  * SQL with this process's rights, files and network included, so authentication is the only wall: the default

@@ -164,7 +164,8 @@ static bool is_true(const char *value)
 static bool add_own_parameter(struct request *r, const char *name, const char *value, size_t value_bytes,
                               bool *known, struct exception *e)
 {
-    /* Settled elsewhere, or without a meaning here: one user, no quotas, and no sessions (README says so). */
+    /* Settled elsewhere, or without a meaning here: one user, no quotas, no sessions (each request
+     * stands alone, whatever session it names). */
     static const char *const ignored[] = {"",
                                           "user",
                                           "password",

@@ -1,6 +1,6 @@
 # walhouse-warehouse: the ClickHouse engine (libchdb, in CHDB_DIR) behind ClickHouse's HTTP interface.
 
-WAREHOUSE_PARTS := main options http exchange request auth body sql result exception buffer engine
+WAREHOUSE_PARTS := main options http exchange answer request auth body sql result exception buffer engine statement
 $(BUILD)/obj/warehouse/%.o: CPPFLAGS += -D_GNU_SOURCE
 
 # A process with AddressSanitizer cannot load libchdb (its initialiser jumps to address 0), so the program is

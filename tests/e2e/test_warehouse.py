@@ -26,17 +26,17 @@ START_SECONDS = 60
 
 
 class Warehouse:
-    """One running program; restart() and kill() keep the directory."""
+    """One running program; after kill() or stop(), start() goes on with the same directory and port."""
 
     def __init__(self, directory, *options):
         self.directory = directory
         self.options = options
         self.process = None
-        self.port = None
+        self.port = 0
 
     def start(self):
         self.process = subprocess.Popen(
-            [PROGRAM, "--data", self.directory, "--listen", "127.0.0.1:0", *self.options],
+            [PROGRAM, "--data", self.directory, "--listen", f"127.0.0.1:{self.port}", *self.options],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("listening on 127.0.0.1:"), f"no start: {line!r}"

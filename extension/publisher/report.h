@@ -15,9 +15,9 @@
 
 /*
  *  starting --> connecting --> streaming <--> waiting_for_kafka
- *      |             |            |                |
- *      +-------------+------------+----------------+--> failed (the process exits; the supervisor starts
- * another)
+ *      |          |   |            |              ^   |
+ *      |          |   +------------|--------------+   |
+ *      +----------+----------------+------------------+--> failed
  */
 typedef enum WhPublisherState {
     WH_PUBLISHER_STARTING = 0,   /* not connected yet */
@@ -25,7 +25,7 @@ typedef enum WhPublisherState {
     WH_PUBLISHER_STREAMING = 2,  /* events flow, or there are none */
     WH_PUBLISHER_WAITING_FOR_KAFKA =
         3,                  /* the broker does not answer; walsender is kept alive, memory is bounded */
-    WH_PUBLISHER_FAILED = 4 /* about to exit; message says why */
+    WH_PUBLISHER_FAILED = 4 /* about to exit, message says why; the supervisor starts another */
 } WhPublisherState;
 
 typedef struct WhPublisherReport {

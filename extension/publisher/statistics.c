@@ -11,7 +11,8 @@
 #include "control.h"
 
 /* Tables of more rows than this are not counted but estimated. */
-#define EXACT_ROWS_MAX 1000000
+#define EXACT_ROWS_MAX    1000000
+#define SQLSTATE_CANCELED "57014"
 /* One sample may take this long in all, and its queries together at most a tenth of the time. */
 #define SAMPLE_TIMEOUT_MS    10000
 #define STATEMENT_TIMEOUT_MS "5000"
@@ -21,14 +22,15 @@
 #define WAL_PAGE_HEAD_BYTES 40
 
 /*
- * The publication's tables with an estimate of their rows. A table that was never analysed has reltuples =
- * -1: then its size decides (100 bytes a row). Partitioned tables have no storage of their own: their leaves
- * are added up. The extension's own tables are not carried, so they are not counted.
+ * The publication's tables with an estimate of their rows, as the planner makes it: the density that the last
+ * analysis found times the present size; 100 bytes a row where there was none. Partitioned tables have no
+ * storage of their own: their leaves are added up.
  */
 static const char listing_query[] =
     "SELECT p.schemaname, p.tablename, "
-    "  sum(CASE WHEN l.reltuples >= 0 THEN l.reltuples::bigint ELSE pg_relation_size(l.oid) / 100 "
-    "END)::bigint, "
+    "  sum(CASE WHEN l.reltuples > 0 AND l.relpages > 0 "
+    "    THEN l.reltuples / l.relpages * (pg_relation_size(l.oid) / current_setting('block_size')::int) "
+    "    ELSE pg_relation_size(l.oid) / 100 END)::bigint, "
     "  pg_catalog.quote_ident(p.schemaname) || '.' || pg_catalog.quote_ident(p.tablename), %s "
     "FROM pg_catalog.pg_publication_tables p "
     "JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname "
@@ -36,11 +38,11 @@ static const char listing_query[] =
     "CROSS JOIN LATERAL (SELECT c.oid AS leaf WHERE c.relkind <> 'p' UNION ALL "
     "  SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE c.relkind = 'p' AND t.isleaf) t "
     "JOIN pg_catalog.pg_class l ON l.oid = t.leaf "
-    "WHERE p.pubname = %s AND p.schemaname <> 'walhouse' GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
+    "WHERE p.pubname = %s GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
 
 void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t now_ms)
 {
-    *s = (Statistics){.settings = settings, .next_ms = now_ms};
+    *s = (Statistics){.settings = settings, .next_ms = now_ms, .exact_rows_max = EXACT_ROWS_MAX};
 }
 
 static void end_connection(Statistics *s)
@@ -171,7 +173,7 @@ static void count_next(Statistics *s, int64_t now_ms)
         int64_t estimate = strtoll(PQgetvalue(s->tables, s->table, 2), NULL, 10);
         const char *filter = PQgetvalue(s->tables, s->table, 4);
 
-        if (estimate > EXACT_ROWS_MAX) {
+        if (estimate > s->exact_rows_max) {
             control_put_statistics_table(&s->writer, s->table == 0, PQgetvalue(s->tables, s->table, 0),
                                          PQgetvalue(s->tables, s->table, 1), estimate, false);
             continue;
@@ -209,6 +211,15 @@ static void handle_lsn(Statistics *s, const PGresult *result, int64_t now_ms)
     count_next(s, now_ms);
 }
 
+/* A count that took too long is not tried again: from now on tables of that size are estimated. */
+static void learn_from_failure(Statistics *s, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    if (s->state == STATISTICS_COUNTING && sqlstate && strcmp(sqlstate, SQLSTATE_CANCELED) == 0)
+        s->exact_rows_max = strtoll(PQgetvalue(s->tables, s->table, 2), NULL, 10) / 2;
+}
+
 /* Takes ownership of result. */
 static void handle_result(Statistics *s, PGresult *result, int64_t now_ms)
 {
@@ -216,6 +227,7 @@ static void handle_result(Statistics *s, PGresult *result, int64_t now_ms)
 
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         (void)snprintf(reason, sizeof reason, "%s", PQresultErrorMessage(result));
+        learn_from_failure(s, result);
         PQclear(result);
         give_up(s, reason, now_ms);
         return;

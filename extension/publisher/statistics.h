@@ -47,7 +47,8 @@ typedef struct Statistics {
     uint64_t lsn;
     uint8_t *json; /* STATISTICS_JSON_BYTES_MAX, while a sample is taken or ready */
     WhWriter writer;
-    char last_error[256]; /* said already */
+    int64_t exact_rows_max; /* tables with more rows are estimated; falls when a count takes too long */
+    char last_error[256];   /* said already */
 } Statistics;
 
 /* A sample that would be larger is not taken. */

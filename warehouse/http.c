@@ -47,6 +47,7 @@ struct http_server {
 struct http_request {
     struct http_server *server;
     enum target target;
+    struct MHD_Connection *connection;
     struct exchange *exchange; /* NULL for fixed answers */
     uint64_t dropped_bytes;
 };
@@ -75,6 +76,13 @@ static void library_log(void *closure, const char *format, va_list arguments)
     if (n > 0 && line[n - 1] == '\n')
         line[n - 1] = '\0';
     note("http", line);
+}
+
+/* The time a client may be silent, counted from now; 0 while it is the engine that keeps it waiting. */
+static void set_timeout(struct MHD_Connection *connection, unsigned seconds)
+{
+    /* A failure leaves the timeout as it was, which is no harm. */
+    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
 
 /* Reading the head */
@@ -221,9 +229,13 @@ static enum MHD_Result send_fixed(struct MHD_Connection *connection, unsigned st
 
 static ssize_t read_answer(void *closure, uint64_t position, char *out, size_t size)
 {
-    ssize_t n = exchange_read(closure, out, size);
+    struct http_request *r = closure;
+    ssize_t n;
 
     (void)position;
+    set_timeout(r->connection, 0);
+    n = exchange_read(r->exchange, out, size);
+    set_timeout(r->connection, r->server->options.receive_timeout_s);
     if (n == 0)
         return MHD_CONTENT_READER_END_OF_STREAM;
     return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
@@ -241,7 +253,7 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct htt
         note(answer.query_id, answer.exception_text);
     response = MHD_create_response_from_callback(answer.bytes == EXCHANGE_UNKNOWN_BYTES ? MHD_SIZE_UNKNOWN
                                                                                         : answer.bytes,
-                                                 ANSWER_BLOCK_BYTES, read_answer, r->exchange, NULL);
+                                                 ANSWER_BLOCK_BYTES, read_answer, r, NULL);
     if (response == NULL)
         return MHD_NO;
     (void)snprintf(code, sizeof code, "%d", answer.exception_code);
@@ -278,12 +290,6 @@ static enum MHD_Result finish(struct MHD_Connection *connection, struct http_req
 
 /* libmicrohttpd's callbacks */
 
-static void set_timeout(struct MHD_Connection *connection, unsigned seconds)
-{
-    /* A failure leaves the timeout as it was, which is no harm. */
-    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
-}
-
 static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *connection, const char *url,
                              const char *method, void **state)
 {
@@ -297,6 +303,7 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     if (r == NULL)
         return MHD_NO;
     r->server = server;
+    r->connection = connection;
     r->target = target_of(connection, url, method);
     if (r->target == TARGET_SQL && !begin_exchange(r, connection, method)) {
         free(r);

@@ -662,6 +662,8 @@ def test_slow_statement_is_no_silent_client(tmp_path):
     w = Warehouse(tmp_path / "data", "--receive-timeout", "1", "--max-connections", "1", "--queue-wait", "5000").start()
     try:
         assert w.run("SELECT sleep(2.5)") == "0\n"
+        rows = "SELECT number, sleepEachRow(1.2) FROM numbers(3)"  # each sent as it comes
+        assert w.run(rows, max_block_size="1", buffer_size="0") == "0\t0\n1\t0\n2\t0\n"
         w.run("CREATE TABLE t (id Int64, name String) ENGINE = MergeTree ORDER BY id")
         sock = socket.create_connection(("127.0.0.1", w.port), timeout=60)
         sock.sendall(b"POST /?query=INSERT+INTO+t+FORMAT+RowBinary HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" +

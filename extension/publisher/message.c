@@ -29,6 +29,25 @@ bool message_level_parse(const char *name, MessageLevel *level)
     return false;
 }
 
+/* libpq's messages come in several lines: runs of white space become one blank, and none is left at the end.
+ */
+static void put_on_one_line(char *text)
+{
+    char *out = text;
+
+    for (const char *in = text; *in; in++) {
+        bool blank = *in == ' ' || *in == '\n' || *in == '\r' || *in == '\t';
+
+        if (!blank)
+            *out++ = *in;
+        else if (out > text && out[-1] != ' ')
+            *out++ = ' ';
+    }
+    if (out > text && out[-1] == ' ')
+        out--;
+    *out = '\0';
+}
+
 /* One write a line, so that lines of several processes do not mix in the supervisor's pipe. */
 void message_log(MessageLevel level, const char *format, ...)
 {
@@ -45,10 +64,8 @@ void message_log(MessageLevel level, const char *format, ...)
     va_end(args);
     if (body < 0)
         return;
+    put_on_one_line(line);
     length = strlen(line);
-    for (size_t i = 0; i < length; i++)
-        if (line[i] == '\n' || line[i] == '\r')
-            line[i] = ' ';
     line[length++] = '\n';
     /* Nobody is left to tell when stderr is gone. */
     if (write(STDERR_FILENO, line, length) < 0)
@@ -65,9 +82,7 @@ bool failure_set(Failure *failure, const char *format, ...)
     if (vsnprintf(failure->text, sizeof failure->text, format, args) < 0)
         failure->text[0] = '?';
     va_end(args);
-    for (char *c = failure->text; *c; c++)
-        if (*c == '\n' || *c == '\r')
-            *c = ' ';
+    put_on_one_line(failure->text);
     return false;
 }
 

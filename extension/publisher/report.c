@@ -57,8 +57,11 @@ void report_writer_set_state(ReportWriter *writer, WhPublisherState state, const
         assert(transition_is_legal(from, state));
         report->state = state;
         report->state_since_us = clock_wall_us();
+        /* Why it failed is said once, by main. */
         message_log(state == WH_PUBLISHER_WAITING_FOR_KAFKA ? MESSAGE_WARNING : MESSAGE_INFO, "%s -> %s%s%s",
-                    state_names[from], state_names[state], *message ? ": " : "", message);
+                    state_names[from], state_names[state],
+                    *message && state != WH_PUBLISHER_FAILED ? ": " : "",
+                    state != WH_PUBLISHER_FAILED ? message : "");
     }
     (void)snprintf(report->message, sizeof report->message, "%s", message);
     (void)report_writer_send(writer);

@@ -29,8 +29,9 @@ npm_unpack() {
     (
         trap 'rm -rf "$parcel"' EXIT
         cd "$parcel" || exit 1
-        retry npm pack --silent "$spec" >npm.log 2>&1 || die "could not fetch $spec from npm: $(tail -n 1 npm.log)"
-        tarball=$(find . -name '*.tgz')
+        # What npm would keep of it is of no use once it is unpacked.
+        retry npm pack --silent --cache "$parcel/cache" "$spec" >npm.log 2>&1 || die "could not fetch $spec from npm: $(tail -n 1 npm.log)"
+        tarball=$(find . -maxdepth 1 -name '*.tgz')
         sha256sum --quiet --check - <<<"$sha256  $tarball" >&2 || die "$spec is not what tools/versions pins"
         mkdir files
         tar -xzf "$tarball" -C files --strip-components=1

@@ -34,20 +34,4 @@ Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, 
 /* ClickHouse's exception code of the last request, 0 for none. */
 int clickhouse_exception_code(const ClickHouse *client);
 
-/* A growing text for statements. Appending after a failed allocation does nothing; check failed once, at the end. */
-typedef struct Text {
-    char *data; /* zero-terminated, NULL while empty; free() it */
-    size_t size;
-    size_t capacity;
-    bool failed;
-} Text;
-
-void text_append(Text *text, const char *data, size_t size);
-__attribute__((format(printf, 2, 3))) void text_appendf(Text *text, const char *format, ...);
-/* A ClickHouse identifier in backticks, or a string literal in quotes, escaped. */
-void text_append_identifier(Text *text, const char *name, size_t size);
-void text_append_literal(Text *text, const char *value, size_t size);
-void text_clear(Text *text);
-void text_free(Text *text);
-
 #endif

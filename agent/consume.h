@@ -29,7 +29,7 @@ typedef struct MessageView {
 
 /* The next offset to commit for a partition. */
 typedef struct PartitionOffset {
-    char *topic; /* the owner's */
+    const char *topic; /* somebody else's */
     int32_t partition;
     int64_t offset;
 } PartitionOffset;
@@ -44,16 +44,22 @@ Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke r
 /* Leaves the group. Messages must have been released. */
 void consumer_close(Consumer *consumer);
 
-/* Subscribes to exactly these topics and the control topic. */
-Status consumer_subscribe(Consumer *consumer, const char *const *topics, size_t count, Error *error);
+/* The topic of a table, to be consumed from the next consumer_tick() on. STATUS_FATAL: out of memory. */
+Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error);
+
+/* What is due: subscribing to topics that were added, committing again what was not acknowledged. Call it often. */
+void consumer_tick(Consumer *consumer);
 
 /* Waits up to timeout_ms for a first message, then takes what is there, at most max. */
 size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int timeout_ms);
 MessageView message_view(const Message *message);
 void message_release(Message *message);
 
-/* Commits offsets of partitions that are still assigned; the others are left to their new owners. */
-Status consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait, Error *error);
+/*
+ * Commits offsets of partitions that are still assigned; the others are left to their new owners. Without wait it returns at once,
+ * and consumer_tick() repeats what is not acknowledged. With wait a failure is logged and left to the next owner's replay.
+ */
+void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait);
 
 /* Stops fetching a topic and goes back to offset in a partition / fetches it again from there. */
 void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, int64_t offset);

@@ -1,0 +1,292 @@
+/*
+ * batch.c - rows and dead letters that are loaded together; see batch.h.
+ */
+#include "agent/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFER_BYTES_FIRST 65536
+#define COLUMN_TYPE_EXTRA  16 /* Nullable() and length bytes */
+
+/* Makes *array hold at least count elements. */
+static bool grow(void **array, size_t *capacity, size_t count, size_t element_size, size_t first)
+{
+    size_t larger = *capacity ? *capacity : first;
+    void *grown;
+
+    if (count <= *capacity)
+        return true;
+    while (larger < count)
+        larger *= 2;
+    grown = realloc(*array, larger * element_size);
+    if (grown == NULL)
+        return false;
+    *array = grown;
+    *capacity = larger;
+    return true;
+}
+
+#define GROW(array, capacity, count, first) grow((void **) &(array), &(capacity), count, sizeof *(array), first)
+
+void batch_init(Batch *batch)
+{
+    *batch = (Batch){0};
+}
+
+static void table_buffer_free(TableBuffer *buffer)
+{
+    free(buffer->data);
+    free(buffer->rows);
+}
+
+void batch_reset(Batch *batch, size_t keep_bytes)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < batch->message_count; i++)
+        message_release(batch->messages[i]);
+    for (size_t i = 0; i < batch->table_count; i++)
+        kept += batch->tables[i].capacity;
+    for (size_t i = 0; i < batch->table_count; i++) {
+        TableBuffer *buffer = &batch->tables[i];
+
+        if (kept > keep_bytes)
+            table_buffer_free(buffer);
+        buffer->size = buffer->header_size;
+        buffer->row_count = 0;
+        buffer->stopped = false;
+    }
+    if (kept > keep_bytes)
+        batch->table_count = 0;
+    batch->last_table = NULL;
+    batch->message_count = 0;
+    batch->letter_count = 0;
+    batch->partition_count = 0;
+    batch->bytes = 0;
+    batch->rows = 0;
+    batch->opened_at_ms = 0;
+    batch->loaded = false;
+}
+
+void batch_fini(Batch *batch)
+{
+    batch_reset(batch, SIZE_MAX);
+    for (size_t i = 0; i < batch->table_count; i++)
+        table_buffer_free(&batch->tables[i]);
+    free(batch->tables);
+    free(batch->messages);
+    free(batch->letters);
+    free(batch->partitions);
+    *batch = (Batch){0};
+}
+
+/* ---- messages ---- */
+
+static Status note_offset(Batch *batch, const MessageView *view, Error *error)
+{
+    PartitionRange *range;
+
+    /* Messages come in runs of one partition, so the newest range is the likeliest. */
+    for (size_t i = batch->partition_count; i-- > 0;) {
+        range = &batch->partitions[i];
+        if (range->partition == view->partition && (range->topic == view->topic || strcmp(range->topic, view->topic) == 0)) {
+            /* After a rebalance the same offsets may come again. */
+            if (view->offset < range->first)
+                range->first = view->offset;
+            if (view->offset >= range->next)
+                range->next = view->offset + 1;
+            return STATUS_OK;
+        }
+    }
+    if (!GROW(batch->partitions, batch->partition_capacity, batch->partition_count + 1, 16))
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    batch->partitions[batch->partition_count++] = (PartitionRange){
+        .topic = view->topic, .partition = view->partition, .first = view->offset, .next = view->offset + 1};
+    return STATUS_OK;
+}
+
+Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index, Error *error)
+{
+    if (!GROW(batch->messages, batch->message_capacity, batch->message_count + 1, 1024)) {
+        message_release(message);
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    }
+    *index = (uint32_t) batch->message_count;
+    batch->messages[batch->message_count++] = message;
+    return note_offset(batch, view, error);
+}
+
+Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error)
+{
+    if (!GROW(batch->letters, batch->letter_capacity, batch->letter_count + 1, 16))
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    batch->letters[batch->letter_count++] = (DeadLetter){.message = message, .reason = reason, .error = *why};
+    return STATUS_OK;
+}
+
+/* ---- rows ---- */
+
+static void put_type(WhWriter *w, const WhColumn *column)
+{
+    static const char before[] = "Nullable(";
+
+    if (!column->nullable) {
+        wh_put_str(w, column->clickhouse_type.data, column->clickhouse_type.size);
+        return;
+    }
+    wh_put_varint(w, sizeof before - 1 + column->clickhouse_type.size + 1);
+    wh_put_bytes(w, before, sizeof before - 1);
+    wh_put_bytes(w, column->clickhouse_type.data, column->clickhouse_type.size);
+    wh_put_u8(w, ')');
+}
+
+/* The header of RowBinaryWithNamesAndTypes: the number of columns, their names, their types. */
+static void put_header(WhWriter *w, const WhSchema *schema)
+{
+    static const char *const system_columns[][2] = {
+        {"_version", "UInt128"}, {"_deleted", "UInt8"}, {"_commit_time", "DateTime64(6, 'UTC')"}};
+    enum { count = sizeof system_columns / sizeof system_columns[0] };
+
+    wh_put_varint(w, schema->column_count + count);
+    for (uint32_t i = 0; i < schema->column_count; i++)
+        wh_put_str(w, schema->columns[i].name.data, schema->columns[i].name.size);
+    for (int i = 0; i < count; i++)
+        wh_put_str(w, system_columns[i][0], strlen(system_columns[i][0]));
+    for (uint32_t i = 0; i < schema->column_count; i++)
+        put_type(w, &schema->columns[i]);
+    for (int i = 0; i < count; i++)
+        wh_put_str(w, system_columns[i][1], strlen(system_columns[i][1]));
+}
+
+static bool open_buffer(TableBuffer *buffer, TableSchema *table)
+{
+    size_t header_bytes_max = 256;
+    WhWriter w;
+
+    for (uint32_t i = 0; i < table->schema.column_count; i++)
+        header_bytes_max += table->schema.columns[i].name.size + table->schema.columns[i].clickhouse_type.size +
+                            COLUMN_TYPE_EXTRA + 2 * WH_VARINT_BYTES_MAX;
+    *buffer = (TableBuffer){.table = table};
+    if (!GROW(buffer->data, buffer->capacity, header_bytes_max, BUFFER_BYTES_FIRST))
+        return false;
+    w = wh_writer(buffer->data, buffer->capacity);
+    put_header(&w, &table->schema);
+    buffer->header_size = buffer->size = w.length;
+    return !w.full;
+}
+
+static TableBuffer *find_buffer(Batch *batch, TableSchema *table)
+{
+    if (batch->last_table && batch->last_table->table == table)
+        return batch->last_table;
+    for (size_t i = 0; i < batch->table_count; i++)
+        if (batch->tables[i].table == table)
+            return batch->last_table = &batch->tables[i];
+    if (!GROW(batch->tables, batch->table_capacity, batch->table_count + 1, 16))
+        return NULL;
+    if (!open_buffer(&batch->tables[batch->table_count], table)) {
+        free(batch->tables[batch->table_count].data);
+        return NULL;
+    }
+    return batch->last_table = &batch->tables[batch->table_count++];
+}
+
+/* Does the body hold exactly what the schema says? */
+static Status check_body(const TableSchema *table, const WhEvent *event, Error *error)
+{
+    bool is_delete = event->operation == WH_OP_DELETE;
+    uint32_t count = is_delete ? table->schema.key_column_count : table->schema.column_count;
+    WhReader r = wh_reader(event->body.data, event->body.size);
+
+    for (uint32_t i = 0; i < count; i++)
+        (void) wh_type_get(&r, &table->types[i]);
+    wh_get_end(&r);
+    if (!wh_reader_ok(&r))
+        return status_fail(error, STATUS_REJECT, "the row does not fit its schema: %s at byte %zu", r.error, r.error_offset);
+    if (is_delete && count == 0)
+        return status_fail(error, STATUS_REJECT, "a delete from a table without a key");
+    return STATUS_OK;
+}
+
+static const WhColumn *column_at(const TableSchema *table, uint32_t index)
+{
+    return index < table->schema.column_count ? &table->schema.columns[index] : NULL;
+}
+
+/* An event that says of itself that its body is not the whole truth. */
+static Status refuse_lists(const TableSchema *table, const WhEvent *event, Reason *reason, Error *error)
+{
+    WhLists lists = wh_lists(event->flags, event->lists);
+    const WhColumn *column;
+    uint32_t index;
+    WhSlice text;
+
+    if (wh_lists_next_unchanged(&lists, &index) && (column = column_at(table, index))) {
+        *reason = REASON_UNCHANGED_VALUE;
+        return status_fail(error, STATUS_REJECT,
+                           "column %.*s is unchanged and stored out of line, so the WAL does not hold it; "
+                           "ALTER TABLE ... REPLICA IDENTITY FULL makes it do so",
+                           (int) column->name.size, (const char *) column->name.data);
+    }
+    if (wh_lists_next_out_of_range(&lists, &index, &text) && (column = column_at(table, index))) {
+        *reason = REASON_VALUE_OUT_OF_RANGE;
+        return status_fail(error, STATUS_REJECT, "column %.*s: %.*s cannot hold %.*s", (int) column->name.size,
+                           (const char *) column->name.data, (int) column->clickhouse_type.size,
+                           (const char *) column->clickhouse_type.data, (int) (text.size < 200 ? text.size : 200),
+                           (const char *) text.data);
+    }
+    return status_fail(error, STATUS_REJECT, "a list names a column that the schema does not have");
+}
+
+static void append_row(TableBuffer *buffer, const WhEvent *event, uint32_t message)
+{
+    bool is_delete = event->operation == WH_OP_DELETE;
+    uint8_t *p = buffer->data + buffer->size;
+    uint64_t high, low;
+
+    buffer->rows[buffer->row_count++] = (BatchRow){.offset = (uint32_t) buffer->size, .message = message};
+    memcpy(p, event->body.data, event->body.size);
+    p += event->body.size;
+    if (is_delete) {
+        memcpy(p, buffer->table->delete_tail, buffer->table->delete_tail_size);
+        p += buffer->table->delete_tail_size;
+    }
+    wh_version(event->epoch, event->commit_lsn, event->ordinal, &high, &low);
+    p = wh_store_u64(p, low);
+    p = wh_store_u64(p, high);
+    *p++ = is_delete;
+    p = wh_store_u64(p, (uint64_t) event->commit_time_us);
+    buffer->size = (size_t) (p - buffer->data);
+}
+
+Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message, Reason *reason,
+                       Error *error)
+{
+    TableBuffer *buffer;
+    size_t size = event->body.size + table->delete_tail_size + BATCH_ROW_TAIL_BYTES;
+    Status status;
+
+    *reason = REASON_UNDECODABLE;
+    if (event->operation == WH_OP_TRUNCATE) {
+        *reason = REASON_REJECTED;
+        return status_fail(error, STATUS_REJECT, "TRUNCATE of %s is not carried out by this version", table->view_name);
+    }
+    status = check_body(table, event, error);
+    if (status == STATUS_OK && event->flags)
+        status = refuse_lists(table, event, reason, error);
+    if (status != STATUS_OK)
+        return status;
+    buffer = find_buffer(batch, table);
+    if (buffer == NULL || !GROW(buffer->data, buffer->capacity, buffer->size + size, BUFFER_BYTES_FIRST) ||
+        !GROW(buffer->rows, buffer->row_capacity, buffer->row_count + 1, 256))
+        return status_fail(error, STATUS_FATAL, "out of memory for a batch");
+    if (buffer->size + size > UINT32_MAX)
+        return status_fail(error, STATUS_REJECT, "the row does not fit a batch");
+    if (buffer->row_count == 0 || event->commit_time_us < buffer->oldest_commit_us)
+        buffer->oldest_commit_us = event->commit_time_us;
+    append_row(buffer, event, message);
+    batch->bytes += size;
+    batch->rows++;
+    return STATUS_OK;
+}

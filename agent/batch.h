@@ -1,0 +1,90 @@
+/*
+ * batch.h - what is loaded together: rows as ClickHouse takes them, dead letters, and the offsets that may be committed afterwards.
+ *
+ *      message --> events --> rows, copied into the buffer of their (table, schema version)
+ *                        \--> dead letter, with the reason
+ *
+ * A batch owns its Kafka messages until it is reset: a row that ClickHouse refuses becomes a dead letter with the original bytes.
+ * The main thread fills a batch, the loader empties it; it belongs to one of them at a time.
+ */
+#ifndef WALHOUSE_AGENT_BATCH_H
+#define WALHOUSE_AGENT_BATCH_H
+
+#include "agent/consume.h"
+#include "agent/registry.h"
+#include "extension/common/event.h"
+
+/* Bytes of a row beside its columns: version, deleted, commit time. */
+#define BATCH_ROW_TAIL_BYTES (16 + 1 + 8)
+
+typedef struct BatchRow {
+    uint32_t offset;  /* of its first byte in the buffer */
+    uint32_t message; /* index */
+} BatchRow;
+
+/* The rows of one schema version; data begins with the header of RowBinaryWithNamesAndTypes. */
+typedef struct TableBuffer {
+    TableSchema *table;
+    uint8_t *data;
+    size_t header_size;
+    size_t size;
+    size_t capacity;
+    BatchRow *rows;
+    size_t row_count;
+    size_t row_capacity;
+    int64_t oldest_commit_us;
+    bool stopped; /* the loader's answer: nothing of it was loaded, and nothing can be */
+} TableBuffer;
+
+typedef struct DeadLetter {
+    uint32_t message;
+    Reason reason;
+    Error error;
+} DeadLetter;
+
+/* The offsets of one partition in a batch: [first, next). */
+typedef struct PartitionRange {
+    const char *topic; /* borrowed from a message of the batch */
+    int32_t partition;
+    int64_t first;
+    int64_t next;
+} PartitionRange;
+
+typedef struct Batch {
+    Message **messages;
+    size_t message_count;
+    size_t message_capacity;
+    TableBuffer *tables;
+    size_t table_count;
+    size_t table_capacity;
+    TableBuffer *last_table;
+    DeadLetter *letters;
+    size_t letter_count;
+    size_t letter_capacity;
+    PartitionRange *partitions;
+    size_t partition_count;
+    size_t partition_capacity;
+    size_t bytes;
+    size_t rows;
+    int64_t opened_at_ms; /* when the first message came; 0: empty */
+    bool loaded;          /* the loader's answer: all but stopped tables is loaded, the letters are acknowledged */
+} Batch;
+
+void batch_init(Batch *batch);
+/* Releases messages and forgets rows; keeps the memory, but for buffers beyond keep_bytes altogether. */
+void batch_reset(Batch *batch, size_t keep_bytes);
+void batch_fini(Batch *batch);
+
+/* Takes the message over, also when it fails. STATUS_FATAL: out of memory. */
+Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index, Error *error);
+
+/*
+ * Checks an event's body against its schema and copies it. STATUS_REJECT: *reason and *error say why it can be no row; nothing
+ * was added. STATUS_FATAL: out of memory.
+ */
+Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message, Reason *reason,
+                       Error *error);
+
+Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error);
+
+#endif

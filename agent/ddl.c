@@ -1,0 +1,338 @@
+/*
+ * ddl.c - tables and views in ClickHouse; see ddl.h.
+ *
+ *      schema --> storage table _orders: ReplacingMergeTree(_version, _deleted) ORDER BY key
+ *             --> view orders: its current rows
+ *
+ * Each column's comment holds its Postgres attribute number: names change, numbers do not.
+ */
+#include "agent/ddl.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMENT_PREFIX "attribute "
+
+/* A column that the storage table has. */
+typedef struct FoundColumn {
+    const char *name; /* borrowed from the answer */
+    const char *type;
+    uint32_t attribute_number; /* 0: not one of ours, or a system column */
+    bool in_key;
+} FoundColumn;
+
+static void append_slice(Text *text, WhSlice slice)
+{
+    text_append(text, (const char *) slice.data, slice.size);
+}
+
+static void append_name(Text *text, const char *name)
+{
+    text_append_identifier(text, name, strlen(name));
+}
+
+static void append_qualified(Text *text, const char *database, const char *name)
+{
+    append_name(text, database);
+    text_append(text, ".", 1);
+    append_name(text, name);
+}
+
+static void append_type(Text *text, const WhColumn *column)
+{
+    if (column->nullable)
+        text_appendf(text, "Nullable(");
+    append_slice(text, column->clickhouse_type);
+    if (column->nullable)
+        text_append(text, ")", 1);
+}
+
+static void append_column(Text *text, const WhColumn *column)
+{
+    text_append_identifier(text, (const char *) column->name.data, column->name.size);
+    text_append(text, " ", 1);
+    append_type(text, column);
+    text_appendf(text, " COMMENT '" COMMENT_PREFIX "%u'", column->attribute_number);
+}
+
+void ddl_create_table(Text *text, const char *database, const TableSchema *table)
+{
+    const WhSchema *schema = &table->schema;
+
+    text_appendf(text, "CREATE TABLE IF NOT EXISTS ");
+    append_qualified(text, database, table->storage_name);
+    text_appendf(text, " (");
+    for (uint32_t i = 0; i < schema->column_count; i++) {
+        append_column(text, &schema->columns[i]);
+        text_appendf(text, ", ");
+    }
+    text_appendf(text, "`_version` UInt128, `_deleted` UInt8, `_commit_time` DateTime64(6, 'UTC'), "
+                       "`_loaded_time` DateTime64(6, 'UTC') DEFAULT now64(6), "
+                       /* Latencies are asked of the newest rows only, every second. */
+                       "INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1) "
+                       "ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (");
+    for (uint32_t i = 0; i < schema->key_column_count; i++) {
+        text_appendf(text, i ? ", " : "");
+        text_append_identifier(text, (const char *) schema->columns[i].name.data, schema->columns[i].name.size);
+    }
+    /* Without a key every version is a row of its own: a log. */
+    text_appendf(text, "%s)", schema->key_column_count ? "" : "`_version`");
+}
+
+/* ---- what is there ---- */
+
+static void read_column(json_t *row, FoundColumn *column)
+{
+    const char *comment = json_string_value(json_array_get(row, 2));
+    size_t prefix_size = strlen(COMMENT_PREFIX);
+
+    column->name = json_string_value(json_array_get(row, 0));
+    column->type = json_string_value(json_array_get(row, 1));
+    column->in_key = json_integer_value(json_array_get(row, 3)) != 0;
+    column->attribute_number = 0;
+    if (comment && strncmp(comment, COMMENT_PREFIX, prefix_size) == 0)
+        column->attribute_number = (uint32_t) strtoul(comment + prefix_size, NULL, 10);
+}
+
+/* *answer holds what the columns borrow; json_decref() it. columns has room for 2 * WH_COLUMNS_MAX. */
+static Status read_columns(ClickHouse *client, const Config *config, const TableSchema *table, json_t **answer,
+                           FoundColumn *columns, size_t *count, Error *error)
+{
+    Text sql = {0};
+    const char *body;
+    size_t size;
+    Status status;
+
+    text_appendf(&sql, "SELECT groupArray((name, type, comment, is_in_sorting_key)) FROM (SELECT * FROM system.columns "
+                       "WHERE database = ");
+    text_append_literal(&sql, config->clickhouse_database, strlen(config->clickhouse_database));
+    text_appendf(&sql, " AND table = ");
+    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_appendf(&sql, " ORDER BY position) FORMAT JSONCompactEachRow");
+    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
+                        : clickhouse_query(client, NULL, sql.data, &body, &size, error);
+    text_free(&sql);
+    *answer = NULL;
+    *count = 0;
+    if (status != STATUS_OK)
+        return status;
+    *answer = json_loadb(body, size, 0, NULL);
+    if (*answer == NULL)
+        return status_fail(error, STATUS_RETRY, "ClickHouse's answer about the columns of %s is no JSON", table->storage_name);
+    for (size_t i = 0; i < json_array_size(json_array_get(*answer, 0)) && i < 2 * WH_COLUMNS_MAX; i++) {
+        read_column(json_array_get(json_array_get(*answer, 0), i), &columns[i]);
+        if (columns[i].name == NULL || columns[i].type == NULL)
+            return status_fail(error, STATUS_RETRY, "ClickHouse's answer about the columns of %s has another shape",
+                               table->storage_name);
+        (*count)++;
+    }
+    return STATUS_OK;
+}
+
+static const FoundColumn *find_by_name(const FoundColumn *columns, size_t count, WhSlice name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (wh_slice_equals(name, columns[i].name))
+            return &columns[i];
+    return NULL;
+}
+
+static const FoundColumn *find_by_number(const FoundColumn *columns, size_t count, uint32_t number)
+{
+    for (size_t i = 0; i < count; i++)
+        if (columns[i].attribute_number == number)
+            return &columns[i];
+    return NULL;
+}
+
+/* Can rows of this column go into what is there? *missing: there is nothing, and it may be added. */
+static Status check_column(const TableSchema *table, const WhColumn *column, const FoundColumn *found, size_t found_count,
+                           bool *missing, Error *error)
+{
+    const FoundColumn *same_name = find_by_name(found, found_count, column->name);
+    const FoundColumn *same_number = find_by_number(found, found_count, column->attribute_number);
+    Text type = {0};
+    Status status = STATUS_OK;
+    int name_size = (int) column->name.size;
+    const char *name = (const char *) column->name.data;
+
+    *missing = same_name == NULL;
+    if (same_name == NULL && same_number != NULL)
+        return status_fail(error, STATUS_STOP,
+                           "column %s of %s was renamed to %.*s, which this version does not follow: "
+                           "ALTER TABLE %s RENAME COLUMN in ClickHouse, then the rows go on",
+                           same_number->name, table->view_name, name_size, name, table->storage_name);
+    if (same_name == NULL)
+        return STATUS_OK;
+    if (same_name->attribute_number != column->attribute_number)
+        return status_fail(error, STATUS_STOP,
+                           "column %.*s of %s is another column (attribute %u, not %u) than the one that %s holds: "
+                           "rename or drop the table in ClickHouse, then it is made anew",
+                           name_size, name, table->view_name, column->attribute_number, same_name->attribute_number,
+                           table->storage_name);
+    append_type(&type, column);
+    if (type.failed)
+        status = status_fail(error, STATUS_RETRY, "out of memory");
+    else if (strcmp(type.data, same_name->type) != 0)
+        status = status_fail(error, STATUS_STOP,
+                             "column %.*s of %s is %s now, and %s in %s, which this version does not follow: "
+                             "ALTER TABLE ... MODIFY COLUMN in ClickHouse if the type can hold the values there",
+                             name_size, name, table->view_name, type.data, same_name->type, table->storage_name);
+    else if (same_name->in_key != (column->key_position > 0))
+        status = status_fail(error, STATUS_STOP,
+                             "the key of %s has changed, which this version does not follow: "
+                             "rename or drop %s in ClickHouse, then it is made anew",
+                             table->view_name, table->storage_name);
+    text_free(&type);
+    return status;
+}
+
+/* ---- changing it ---- */
+
+static Status run(ClickHouse *client, Text *sql, Error *error)
+{
+    if (sql->failed)
+        return status_fail(error, STATUS_RETRY, "out of memory");
+    return clickhouse_query(client, NULL, sql->data, NULL, NULL, error);
+}
+
+static Status create_view(ClickHouse *client, const Config *config, const TableSchema *table, const FoundColumn *found,
+                          size_t found_count, bool replace, Error *error)
+{
+    Text sql = {0};
+    Status status;
+
+    text_appendf(&sql, replace ? "CREATE OR REPLACE VIEW " : "CREATE VIEW IF NOT EXISTS ");
+    append_qualified(&sql, config->clickhouse_database, table->view_name);
+    text_appendf(&sql, " AS SELECT ");
+    for (size_t i = 0; i < found_count; i++) {
+        if (found[i].attribute_number == 0)
+            continue;
+        append_name(&sql, found[i].name);
+        text_appendf(&sql, ", ");
+    }
+    /* FINAL leaves the newest version of each key, and nothing where that is a delete. */
+    text_appendf(&sql, "`_version`, `_commit_time`, `_loaded_time` FROM ");
+    append_qualified(&sql, config->clickhouse_database, table->storage_name);
+    text_appendf(&sql, " FINAL");
+    status = run(client, &sql, error);
+    text_free(&sql);
+    return status;
+}
+
+static Status add_column(ClickHouse *client, const Config *config, const TableSchema *table, const WhColumn *column,
+                         Error *error)
+{
+    Text sql = {0};
+    Status status;
+
+    text_appendf(&sql, "ALTER TABLE ");
+    append_qualified(&sql, config->clickhouse_database, table->storage_name);
+    text_appendf(&sql, " ADD COLUMN IF NOT EXISTS ");
+    append_column(&sql, column);
+    status = run(client, &sql, error);
+    text_free(&sql);
+    return status;
+}
+
+static Status create_storage(ClickHouse *client, const Config *config, const TableSchema *table, Error *error)
+{
+    Text sql = {0};
+    Status status;
+
+    ddl_create_table(&sql, config->clickhouse_database, table);
+    status = run(client, &sql, error);
+    text_free(&sql);
+    return status;
+}
+
+/* Compares the schema with what is there and adds what is missing; *changed when it did. */
+static Status fit_columns(ClickHouse *client, const Config *config, const TableSchema *table, const FoundColumn *found,
+                          size_t found_count, bool *changed, Error *error)
+{
+    Status status = STATUS_OK;
+
+    *changed = false;
+    for (uint32_t i = 0; i < table->schema.column_count && status == STATUS_OK; i++) {
+        const WhColumn *column = &table->schema.columns[i];
+        bool missing;
+
+        status = check_column(table, column, found, found_count, &missing, error);
+        if (status != STATUS_OK || !missing)
+            continue;
+        if (column->key_position > 0)
+            return status_fail(error, STATUS_STOP,
+                               "the key of %s has changed, which this version does not follow: "
+                               "rename or drop %s in ClickHouse, then it is made anew",
+                               table->view_name, table->storage_name);
+        status = add_column(client, config, table, column, error);
+        *changed = true;
+    }
+    return status;
+}
+
+static Status refuse_system_names(const TableSchema *table, Error *error)
+{
+    static const char *const reserved[] = {"_version", "_deleted", "_commit_time", "_loaded_time"};
+
+    for (uint32_t i = 0; i < table->schema.column_count; i++)
+        for (size_t r = 0; r < sizeof reserved / sizeof reserved[0]; r++)
+            if (wh_slice_equals(table->schema.columns[i].name, reserved[r]))
+                return status_fail(error, STATUS_STOP, "column %s of %s has the name of a system column: rename it in Postgres",
+                                   reserved[r], table->view_name);
+    return STATUS_OK;
+}
+
+Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, Error *error)
+{
+    FoundColumn *found = calloc(2 * WH_COLUMNS_MAX, sizeof *found);
+    size_t count = 0;
+    json_t *answer = NULL;
+    bool changed = false;
+    Status status = refuse_system_names(table, error);
+
+    if (found == NULL)
+        return status_fail(error, STATUS_RETRY, "out of memory");
+    if (status == STATUS_OK)
+        status = create_storage(client, config, table, error);
+    if (status == STATUS_OK)
+        status = read_columns(client, config, table, &answer, found, &count, error);
+    if (status == STATUS_OK)
+        status = fit_columns(client, config, table, found, count, &changed, error);
+    if (status == STATUS_OK && changed) {
+        json_decref(answer);
+        answer = NULL;
+        status = read_columns(client, config, table, &answer, found, &count, error);
+    }
+    if (status == STATUS_OK)
+        status = create_view(client, config, table, found, count, changed, error);
+    table->ready = status == STATUS_OK;
+    json_decref(answer);
+    free(found);
+    return status;
+}
+
+Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
+{
+    static const char *const tables[] = {
+        "CREATE TABLE IF NOT EXISTS `_walhouse_dead_letters` (topic String, partition Int32, offset Int64, reason String, "
+        "error String, time DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "ENGINE = ReplacingMergeTree ORDER BY (topic, partition, offset)",
+        "CREATE TABLE IF NOT EXISTS `_walhouse_statistics` (schema String, table String, source_rows Int64, exact Bool, "
+        "source_lsn String, source_taken_at DateTime64(6, 'UTC'), warehouse_rows Int64, "
+        "warehouse_measured_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "ENGINE = MergeTree ORDER BY (schema, table, source_taken_at) TTL toDateTime(source_taken_at) + INTERVAL 7 DAY",
+    };
+    Text sql = {0};
+    Status status;
+
+    text_appendf(&sql, "CREATE DATABASE IF NOT EXISTS ");
+    append_name(&sql, config->clickhouse_database);
+    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
+                        : clickhouse_query(client, "", sql.data, NULL, NULL, error);
+    text_free(&sql);
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0] && status == STATUS_OK; i++)
+        status = clickhouse_query(client, NULL, tables[i], NULL, NULL, error);
+    return status;
+}

@@ -48,6 +48,11 @@ postgres_create() {
 		max_wal_size = 2GB
 		log_line_prefix = '%m [%p] '
 	CONF
+    # The installed publisher, but for another build its own; copied, as the server's user may not enter the tree.
+    if [ "$(<"$DIR/build")" != "$TREE/build" ] && [ -x "$(<"$DIR/build")/bin/walhouse-publisher" ]; then
+        install -m 755 "$(<"$DIR/build")/bin/walhouse-publisher" "$DIR/postgres/"
+        echo "walhouse.publisher_path = '$DIR/postgres/walhouse-publisher'" >>"$data/postgresql.conf"
+    fi
     # Only newer minor releases have this setting, and they must list the plugin.
     if "${AS_POSTGRES[@]}" "$PG_BIN/postgres" -D "$data" -C output_plugin_libraries >/dev/null 2>&1; then
         echo "output_plugin_libraries = 'pgoutput, test_decoding, walhouse'" >>"$data/postgresql.conf"

@@ -245,11 +245,13 @@ static void handle_producer_event(void *context, const ProducerEvent *event)
         failure_set(&p->failure, "the Kafka producer failed: %s", event->text);
         break;
     case PRODUCER_UNREACHABLE:
-        /* One broker's trouble is only a reason; that none answers is a state. */
-        if (!event->retriable)
-            p->kafka_is_away = true;
-        if (event->retriable || p->kafka_reason[0] == '\0')
+        p->kafka_is_away = true;
+        if (p->kafka_reason[0] == '\0')
             (void)snprintf(p->kafka_reason, sizeof p->kafka_reason, "%s", event->text);
+        break;
+    case PRODUCER_TROUBLE:
+        /* One broker's trouble is a reason, not a state. */
+        (void)snprintf(p->kafka_reason, sizeof p->kafka_reason, "%s", event->text);
         break;
     case PRODUCER_TOPIC_READY:
     case PRODUCER_TOPIC_FAILED:

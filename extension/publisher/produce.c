@@ -289,16 +289,19 @@ static void handle_error(Producer *producer, rd_kafka_event_t *event, ProducerHa
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     const char *text = rd_kafka_event_error_string(event);
-    char fatal_text[256];
+    const char *end = strstr(text, " (after ");
+    char fatal_text[256], line[256];
 
     if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
         code = rd_kafka_fatal_error(producer->handle, fatal_text, sizeof fatal_text);
         handler(context, &(ProducerEvent){.kind = PRODUCER_FATAL, .text = code ? fatal_text : text});
+    } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        handler(context, &(ProducerEvent){.kind = PRODUCER_UNREACHABLE, .text = "no Kafka broker answers"});
     } else {
-        /* Everything else is librdkafka telling what it is recovering from. */
-        handler(context, &(ProducerEvent){.kind = PRODUCER_UNREACHABLE,
-                                          .retriable = code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
-                                          .text = text});
+        /* Everything else is librdkafka telling what it is recovering from; how often it tried is left out.
+         */
+        (void)snprintf(line, sizeof line, "%.*s", (int)(end ? end - text : (ptrdiff_t)strlen(text)), text);
+        handler(context, &(ProducerEvent){.kind = PRODUCER_TROUBLE, .text = line});
     }
 }
 

@@ -61,6 +61,7 @@ typedef enum ProducerEventKind {
     PRODUCER_DELIVERY_FAILED, /* tag, text: the message is lost, the producer must be given up */
     PRODUCER_FATAL,           /* text: likewise */
     PRODUCER_UNREACHABLE,     /* text: no broker answers; librdkafka goes on trying */
+    PRODUCER_TROUBLE,         /* text: what librdkafka is recovering from, at one broker perhaps */
     PRODUCER_TOPIC_READY,     /* tag: the topic exists */
     PRODUCER_TOPIC_FAILED,    /* tag, retriable, text */
     PRODUCER_TOPIC_PARTITIONS /* tag, partitions */

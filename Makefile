@@ -4,7 +4,8 @@
 #   make demo       the whole line with a storefront and a dashboard, until Ctrl-C (DEMO_SECONDS=n: for n seconds)
 #   make check      every test; ends in "N passed, N failed"
 #   make lint       a second compiler, formatting, shell scripts
-#   make setup      installs and fetches what is missing (the three above do it themselves)
+#   make bench      latency, throughput and memory on this machine
+#   make setup      installs and fetches what is missing (those above do it themselves)
 #   make install-extension   installs the extension and its publisher into the Postgres of PG_CONFIG
 #
 # Variables: BUILD (output folder), CC, SANITIZE=1, PG_CONFIG, WALHOUSE_CACHE (where fetched things are kept).
@@ -56,7 +57,7 @@ WEB :=
 -include dashboard/dashboard.mk
 -include tests/unit.mk
 
-.PHONY: all programs web extension tests install-extension check demo lint setup clean list-unit-tests FORCE
+.PHONY: all programs web extension tests install-extension check demo bench lint setup clean list-unit-tests FORCE
 
 # In a make of its own, which sees what setup has just fetched.
 all: setup
@@ -107,6 +108,10 @@ demo:
 
 lint:
 	tools/lint
+
+bench: all
+	tools/install-extension
+	tests/bench/run
 
 clean:
 	rm -rf build build-asan build-clang build-gcc

@@ -38,7 +38,10 @@ class Warehouse:
         self.process = subprocess.Popen(
             [PROGRAM, "--data", self.directory, "--listen", f"127.0.0.1:{self.port}", *self.options],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        limit = threading.Timer(START_SECONDS, self.process.kill)
+        limit.start()
         line = self.process.stdout.readline()
+        limit.cancel()
         assert line.startswith("listening on 127.0.0.1:"), f"no start: {line!r}"
         self.port = int(line.rsplit(":", 1)[1])
         return self

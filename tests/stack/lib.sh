@@ -76,10 +76,8 @@ stop_process() {
     signal "$1" KILL 10
 }
 
-# ready_or_dead PART COMMAND...: true when waiting has an end, one way or the other.
-ready_or_dead() {
-    "${@:2}" >/dev/null 2>&1 || ! is_running "$1"
-}
+# ready_or_dead PART COMMAND: true when waiting has an end, one way or the other.
+ready_or_dead() { ! is_running "$1" || "$2" >/dev/null 2>&1; }
 
 # start_server PART PORTS SECONDS START CHECK: runs START, waits until CHECK is true. A port that somebody else took
 # in between is chosen anew, but only while the stack is being made ($FRESH): later, others know it.
@@ -89,7 +87,7 @@ start_server() {
         from=$(log_size "$part")
         "$start"
         until_true "$seconds" ready_or_dead "$part" "$check" || true
-        "$check" >/dev/null 2>&1 && is_running "$part" && return 0
+        is_running "$part" && "$check" >/dev/null 2>&1 && return 0
         tail -c "+$((from + 1))" "$DIR/log/$part.log" | grep -qi 'address already in use' || break
         [ -n "$FRESH" ] || break
         stop_process "$part"

@@ -14,6 +14,8 @@ postgres_check() {
         die "the extension is not installed in this Postgres: run make install-extension"
 }
 
+# Whoever listens there may not be Postgres.
+export PGCONNECT_TIMEOUT=5
 sql() { psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$(port postgres)" -U postgres -d "${SQL_DATABASE:-shop}" -c "$1"; }
 
 # A socket's path is limited to 107 bytes, and a stack's DIR may be long.

@@ -24,7 +24,7 @@
 /*
  * The publication's tables with an estimate of their rows, as the planner makes it: the density that the last
  * analysis found times the present size; 100 bytes a row where there was none. Partitioned tables have no
- * storage of their own: their leaves are added up.
+ * storage of their own: their leaves are added up. Walhouse's own tables are no user's data.
  */
 static const char listing_query[] =
     "SELECT p.schemaname, p.tablename, "
@@ -38,7 +38,7 @@ static const char listing_query[] =
     "CROSS JOIN LATERAL (SELECT c.oid AS leaf WHERE c.relkind <> 'p' UNION ALL "
     "  SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE c.relkind = 'p' AND t.isleaf) t "
     "JOIN pg_catalog.pg_class l ON l.oid = t.leaf "
-    "WHERE p.pubname = %s GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
+    "WHERE p.pubname = %s AND p.schemaname <> 'walhouse' GROUP BY 1, 2, 4, 5 ORDER BY 1, 2";
 
 void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t now_ms)
 {

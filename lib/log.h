@@ -1,0 +1,30 @@
+/*
+ * log.h - log lines of our plain programs, to standard error.
+ *
+ *      2026-01-31T12:00:00.123Z WARNING: what happened, on what, and what to do
+ *
+ * One call is one line, written at once, so that lines of several threads do not mix; bytes that would break
+ * a line or a terminal are written as \xHH. Any thread may log.
+ */
+#ifndef WALHOUSE_LIB_LOG_H
+#define WALHOUSE_LIB_LOG_H
+
+#include <stdbool.h>
+
+typedef enum LogLevel { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR } LogLevel;
+
+/* "debug", "info", "warning" or "error"; false for anything else. */
+bool log_level_parse(const char *name, LogLevel *level);
+
+/* Lines below this level are dropped; info at the start. */
+void log_set_level(LogLevel level);
+
+/* Longer lines are cut. */
+__attribute__((format(printf, 2, 3))) void log_line(LogLevel level, const char *format, ...);
+
+#define log_debug(...)   log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+#endif

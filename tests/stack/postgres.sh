@@ -30,6 +30,19 @@ postgres_socket_dir() {
     echo "$dir" >"$DIR/postgres/socket-dir"
 }
 
+# The installed publisher runs, but for another build its own: copied, as the server's user may not enter the tree, and
+# with the sanitizers' settings, which the server does not hand on.
+publisher_of_build() {
+    install -m 755 "$1" "$DIR/postgres/walhouse-publisher"
+    cat >"$DIR/postgres/publisher" <<-SCRIPT
+		#!/bin/sh
+		export ASAN_OPTIONS='${ASAN_OPTIONS-}' UBSAN_OPTIONS='${UBSAN_OPTIONS-}'
+		exec '$DIR/postgres/walhouse-publisher' "\$@"
+	SCRIPT
+    chmod 755 "$DIR/postgres/publisher"
+    echo "walhouse.publisher_path = '$DIR/postgres/publisher'"
+}
+
 postgres_create() {
     local data=$DIR/postgres/data
     mkdir -p "$data"
@@ -50,10 +63,8 @@ postgres_create() {
 		max_wal_size = 2GB
 		log_line_prefix = '%m [%p] '
 	CONF
-    # The installed publisher, but for another build its own; copied, as the server's user may not enter the tree.
     if [ "$(<"$DIR/build")" != "$TREE/build" ] && [ -x "$(<"$DIR/build")/bin/walhouse-publisher" ]; then
-        install -m 755 "$(<"$DIR/build")/bin/walhouse-publisher" "$DIR/postgres/"
-        echo "walhouse.publisher_path = '$DIR/postgres/walhouse-publisher'" >>"$data/postgresql.conf"
+        publisher_of_build "$(<"$DIR/build")/bin/walhouse-publisher" >>"$data/postgresql.conf"
     fi
     # Only newer minor releases have this setting, and they must list the plugin.
     if "${AS_POSTGRES[@]}" "$PG_BIN/postgres" -D "$data" -C output_plugin_libraries >/dev/null 2>&1; then

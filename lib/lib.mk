@@ -1,3 +1,3 @@
 # What our plain programs share.
 
-LIB_LOG_OBJECTS := $(BUILD)/obj/lib/log.o
+LIB_OBJECTS := $(BUILD)/obj/lib/log.o

@@ -27,7 +27,8 @@ static bool grow(void **array, size_t *capacity, size_t count, size_t element_si
     return true;
 }
 
-#define GROW(array, capacity, count, first) grow((void **) &(array), &(capacity), count, sizeof *(array), first)
+#define GROW(array, capacity, count, first)                                                                  \
+    grow((void **)&(array), &(capacity), count, sizeof *(array), first)
 
 void batch_init(Batch *batch)
 {
@@ -90,7 +91,8 @@ static Status note_offset(Batch *batch, const MessageView *view, Error *error)
     /* Messages come in runs of one partition, so the newest range is the likeliest. */
     for (size_t i = batch->partition_count; i-- > 0;) {
         range = &batch->partitions[i];
-        if (range->partition == view->partition && (range->topic == view->topic || strcmp(range->topic, view->topic) == 0)) {
+        if (range->partition == view->partition &&
+            (range->topic == view->topic || strcmp(range->topic, view->topic) == 0)) {
             /* After a rebalance the same offsets may come again. */
             if (view->offset < range->first)
                 range->first = view->offset;
@@ -106,13 +108,14 @@ static Status note_offset(Batch *batch, const MessageView *view, Error *error)
     return STATUS_OK;
 }
 
-Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index, Error *error)
+Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index,
+                         Error *error)
 {
     if (!GROW(batch->messages, batch->message_capacity, batch->message_count + 1, 1024)) {
         message_release(message);
         return status_fail(error, STATUS_FATAL, "out of memory");
     }
-    *index = (uint32_t) batch->message_count;
+    *index = (uint32_t)batch->message_count;
     batch->messages[batch->message_count++] = message;
     return note_offset(batch, view, error);
 }
@@ -165,8 +168,9 @@ static bool open_buffer(TableBuffer *buffer, TableSchema *table)
     WhWriter w;
 
     for (uint32_t i = 0; i < table->schema.column_count; i++)
-        header_bytes_max += table->schema.columns[i].name.size + table->schema.columns[i].clickhouse_type.size +
-                            COLUMN_TYPE_EXTRA + 2 * WH_VARINT_BYTES_MAX;
+        header_bytes_max += table->schema.columns[i].name.size +
+                            table->schema.columns[i].clickhouse_type.size + COLUMN_TYPE_EXTRA +
+                            2 * WH_VARINT_BYTES_MAX;
     *buffer = (TableBuffer){.table = table};
     if (!GROW(buffer->data, buffer->capacity, header_bytes_max, BUFFER_BYTES_FIRST))
         return false;
@@ -200,10 +204,11 @@ static Status check_body(const TableSchema *table, const WhEvent *event, Error *
     WhReader r = wh_reader(event->body.data, event->body.size);
 
     for (uint32_t i = 0; i < count; i++)
-        (void) wh_type_get(&r, &table->types[i]);
+        (void)wh_type_get(&r, &table->types[i]);
     wh_get_end(&r);
     if (!wh_reader_ok(&r))
-        return status_fail(error, STATUS_REJECT, "the row does not fit its schema: %s at byte %zu", r.error, r.error_offset);
+        return status_fail(error, STATUS_REJECT, "the row does not fit its schema: %s at byte %zu", r.error,
+                           r.error_offset);
     if (is_delete && count == 0)
         return status_fail(error, STATUS_REJECT, "a delete from a table without a key");
     return STATUS_OK;
@@ -227,14 +232,14 @@ static Status refuse_lists(const TableSchema *table, const WhEvent *event, Reaso
         return status_fail(error, STATUS_REJECT,
                            "column %.*s is unchanged and stored out of line, so the WAL does not hold it; "
                            "ALTER TABLE ... REPLICA IDENTITY FULL makes it do so",
-                           (int) column->name.size, (const char *) column->name.data);
+                           (int)column->name.size, (const char *)column->name.data);
     }
     if (wh_lists_next_out_of_range(&lists, &index, &text) && (column = column_at(table, index))) {
         *reason = REASON_VALUE_OUT_OF_RANGE;
-        return status_fail(error, STATUS_REJECT, "column %.*s: %.*s cannot hold %.*s", (int) column->name.size,
-                           (const char *) column->name.data, (int) column->clickhouse_type.size,
-                           (const char *) column->clickhouse_type.data, (int) (text.size < 200 ? text.size : 200),
-                           (const char *) text.data);
+        return status_fail(error, STATUS_REJECT, "column %.*s: %.*s cannot hold %.*s", (int)column->name.size,
+                           (const char *)column->name.data, (int)column->clickhouse_type.size,
+                           (const char *)column->clickhouse_type.data,
+                           (int)(text.size < 200 ? text.size : 200), (const char *)text.data);
     }
     return status_fail(error, STATUS_REJECT, "a list names a column that the schema does not have");
 }
@@ -245,7 +250,7 @@ static void append_row(TableBuffer *buffer, const WhEvent *event, uint32_t messa
     uint8_t *p = buffer->data + buffer->size;
     uint64_t high, low;
 
-    buffer->rows[buffer->row_count++] = (BatchRow){.offset = (uint32_t) buffer->size, .message = message};
+    buffer->rows[buffer->row_count++] = (BatchRow){.offset = (uint32_t)buffer->size, .message = message};
     memcpy(p, event->body.data, event->body.size);
     p += event->body.size;
     if (is_delete) {
@@ -256,12 +261,12 @@ static void append_row(TableBuffer *buffer, const WhEvent *event, uint32_t messa
     p = wh_store_u64(p, low);
     p = wh_store_u64(p, high);
     *p++ = is_delete;
-    p = wh_store_u64(p, (uint64_t) event->commit_time_us);
-    buffer->size = (size_t) (p - buffer->data);
+    p = wh_store_u64(p, (uint64_t)event->commit_time_us);
+    buffer->size = (size_t)(p - buffer->data);
 }
 
-Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message, Reason *reason,
-                       Error *error)
+Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
+                       Reason *reason, Error *error)
 {
     TableBuffer *buffer;
     size_t size = event->body.size + table->delete_tail_size + BATCH_ROW_TAIL_BYTES;
@@ -270,7 +275,8 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
     *reason = REASON_UNDECODABLE;
     if (event->operation == WH_OP_TRUNCATE) {
         *reason = REASON_REJECTED;
-        return status_fail(error, STATUS_REJECT, "TRUNCATE of %s is not carried out by this version", table->view_name);
+        return status_fail(error, STATUS_REJECT, "TRUNCATE of %s is not carried out by this version",
+                           table->view_name);
     }
     status = check_body(table, event, error);
     if (status == STATUS_OK && event->flags)

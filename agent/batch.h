@@ -1,11 +1,13 @@
 /*
- * batch.h - what is loaded together: rows as ClickHouse takes them, dead letters, and the offsets that may be committed afterwards.
+ * batch.h - what is loaded together: rows as ClickHouse takes them, dead letters, and the offsets that may be
+ * committed afterwards.
  *
  *      message --> events --> rows, copied into the buffer of their (table, schema version)
  *                        \--> dead letter, with the reason
  *
- * A batch owns its Kafka messages until it is reset: a row that ClickHouse refuses becomes a dead letter with the original bytes.
- * The main thread fills a batch, the loader empties it; it belongs to one of them at a time.
+ * A batch owns its Kafka messages until it is reset: a row that ClickHouse refuses becomes a dead letter with
+ * the original bytes. The main thread fills a batch, the loader empties it; it belongs to one of them at a
+ * time.
  */
 #ifndef WALHOUSE_AGENT_BATCH_H
 #define WALHOUSE_AGENT_BATCH_H
@@ -67,7 +69,7 @@ typedef struct Batch {
     size_t bytes;
     size_t rows;
     int64_t opened_at_ms; /* when the first message came; 0: empty */
-    bool loaded;          /* the loader's answer: all but stopped tables is loaded, the letters are acknowledged */
+    bool loaded; /* the loader's answer: all but stopped tables is loaded, the letters are acknowledged */
 } Batch;
 
 void batch_init(Batch *batch);
@@ -76,14 +78,15 @@ void batch_reset(Batch *batch, size_t keep_bytes);
 void batch_fini(Batch *batch);
 
 /* Takes the message over, also when it fails. STATUS_FATAL: out of memory. */
-Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index, Error *error);
+Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index,
+                         Error *error);
 
 /*
- * Checks an event's body against its schema and copies it. STATUS_REJECT: *reason and *error say why it can be no row; nothing
- * was added. STATUS_FATAL: out of memory.
+ * Checks an event's body against its schema and copies it. STATUS_REJECT: *reason and *error say why it can
+ * be no row; nothing was added. STATUS_FATAL: out of memory.
  */
-Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message, Reason *reason,
-                       Error *error);
+Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
+                       Reason *reason, Error *error);
 
 Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error);
 

@@ -14,13 +14,16 @@
 #define CONNECT_TIMEOUT_MS 5000L
 
 /*
- * A row counts only when the server has written it (no async inserts), an equal block is not dropped because it was seen before
- * (versions do that), and no value is made up: not from NULL, not for an unknown field, not for an unreadable row.
+ * A row counts only when the server has written it (no async inserts), an equal block is not dropped because
+ * it was seen before (versions do that), and no value is made up: not from NULL, not for an unknown field,
+ * not for an unreadable row.
  */
 static const char *const settings =
     "async_insert=0&insert_deduplicate=0&input_format_null_as_default=0&insert_null_as_default=0"
-    "&input_format_skip_unknown_fields=0&input_format_with_names_use_header=1&input_format_with_types_use_header=1"
-    "&input_format_defaults_for_omitted_fields=1&input_format_allow_errors_num=0&input_format_allow_errors_ratio=0"
+    "&input_format_skip_unknown_fields=0&input_format_with_names_use_header=1&input_format_with_types_use_"
+    "header=1"
+    "&input_format_defaults_for_omitted_fields=1&input_format_allow_errors_num=0&input_format_allow_errors_"
+    "ratio=0"
     "&session_timezone=UTC&output_format_json_quote_64bit_integers=0";
 
 struct ClickHouse {
@@ -53,7 +56,7 @@ static size_t take_header(char *data, size_t size, size_t count, void *context)
         size_t length = size * count - (sizeof name - 1);
 
         memcpy(value, data + sizeof name - 1, length < sizeof value - 1 ? length : sizeof value - 1);
-        client->exception_code = (int) strtol(value, NULL, 10);
+        client->exception_code = (int)strtol(value, NULL, 10);
     }
     return size * count;
 }
@@ -94,13 +97,14 @@ static bool set_up(ClickHouse *client)
     CURL *curl = client->curl;
 
     return add_header(client, "Expect:") && add_header(client, "Content-Type: application/octet-stream") &&
-           add_credentials(client) && curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
+           add_credentials(client) &&
+           curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long) client->config->clickhouse_timeout_s) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)client->config->clickhouse_timeout_s) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->curl_error) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK &&
@@ -118,7 +122,8 @@ ClickHouse *clickhouse_open(const Config *config, Error *error)
         client->curl = curl_easy_init();
     }
     if (client == NULL || client->curl == NULL || !set_up(client)) {
-        (void) status_fail(error, STATUS_FATAL, "cannot set up an HTTP client: out of memory, or libcurl is too old");
+        (void)status_fail(error, STATUS_FATAL,
+                          "cannot set up an HTTP client: out of memory, or libcurl is too old");
         clickhouse_close(client);
         return NULL;
     }
@@ -172,20 +177,20 @@ static bool build_url(ClickHouse *client, const char *database, const char *quer
 }
 
 /*
- * ClickHouse's exception codes (src/Common/ErrorCodes.cpp) for data that do not fit, and for statements that do not fit
- * the tables. Everything else is taken for a passing trouble of the server.
+ * ClickHouse's exception codes (src/Common/ErrorCodes.cpp) for data that do not fit, and for statements that
+ * do not fit the tables. Everything else is taken for a passing trouble of the server.
  */
 static Status classify(int code)
 {
-    static const int of_the_data[] = {6,  /* CANNOT_PARSE_TEXT */
-                                      26, /* CANNOT_PARSE_QUOTED_STRING */
-                                      27, /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
-                                      32, /* ATTEMPT_TO_READ_AFTER_EOF */
-                                      33, /* CANNOT_READ_ALL_DATA */
-                                      38, /* CANNOT_PARSE_DATE */
-                                      41, /* CANNOT_PARSE_DATETIME */
-                                      69, /* ARGUMENT_OUT_OF_BOUND */
-                                      72, /* CANNOT_PARSE_NUMBER */
+    static const int of_the_data[] = {6,   /* CANNOT_PARSE_TEXT */
+                                      26,  /* CANNOT_PARSE_QUOTED_STRING */
+                                      27,  /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
+                                      32,  /* ATTEMPT_TO_READ_AFTER_EOF */
+                                      33,  /* CANNOT_READ_ALL_DATA */
+                                      38,  /* CANNOT_PARSE_DATE */
+                                      41,  /* CANNOT_PARSE_DATETIME */
+                                      69,  /* ARGUMENT_OUT_OF_BOUND */
+                                      72,  /* CANNOT_PARSE_NUMBER */
                                       117, /* INCORRECT_DATA */
                                       131, /* TOO_LARGE_STRING_SIZE */
                                       321, /* VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE */
@@ -223,14 +228,14 @@ static Status perform(ClickHouse *client, const void *data, size_t size, Error *
     client->exception_code = 0;
     client->curl_error[0] = '\0';
     if (curl_easy_setopt(client->curl, CURLOPT_URL, client->url.data) != CURLE_OK ||
-        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) size) != CURLE_OK ||
+        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) != CURLE_OK ||
         curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, data) != CURLE_OK)
         return status_fail(error, STATUS_RETRY, "out of memory");
     result = curl_easy_perform(client->curl);
     if (result != CURLE_OK)
         return status_fail(error, STATUS_RETRY, "ClickHouse at %s: %s", client->config->clickhouse_url,
                            client->curl_error[0] ? client->curl_error : curl_easy_strerror(result));
-    (void) curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http_status);
+    (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http_status);
     text_append(&client->answer, "", 0);
     if (client->answer.failed)
         return status_fail(error, STATUS_RETRY, "out of memory");
@@ -241,8 +246,8 @@ static Status perform(ClickHouse *client, const void *data, size_t size, Error *
                        client->config->clickhouse_url, http_status, client->answer.data);
 }
 
-Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body, size_t *size,
-                        Error *error)
+Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body,
+                        size_t *size, Error *error)
 {
     Status status;
 

@@ -1,8 +1,9 @@
 /*
- * clickhouse.h - statements and inserts over ClickHouse's HTTP interface; clickhouse.c is the only file that knows libcurl.
+ * clickhouse.h - statements and inserts over ClickHouse's HTTP interface; clickhouse.c is the only file that
+ * knows libcurl.
  *
- * A client is one connection (kept alive) and belongs to one thread. Every request carries the settings that correctness
- * rests on, whatever the server's profile says.
+ * A client is one connection (kept alive) and belongs to one thread. Every request carries the settings that
+ * correctness rests on, whatever the server's profile says.
  */
 #ifndef WALHOUSE_AGENT_CLICKHOUSE_H
 #define WALHOUSE_AGENT_CLICKHOUSE_H
@@ -20,14 +21,14 @@ ClickHouse *clickhouse_open(const Config *config, Error *error);
 void clickhouse_close(ClickHouse *client);
 
 /*
- * Runs a statement; database NULL means the configured one, "" none. The answer is *body (owned by the client, zero-terminated,
- * valid until the next call); body may be NULL. The status classifies a failure:
+ * Runs a statement; database NULL means the configured one, "" none. The answer is *body (owned by the
+ * client, zero-terminated, valid until the next call); body may be NULL. The status classifies a failure:
  *   STATUS_RETRY   no connection, a timeout, a server in trouble; an insert's outcome is unknown
  *   STATUS_REJECT  the data do not fit the statement
  *   STATUS_STOP    the statement does not fit the server's tables
  */
-Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body, size_t *size,
-                        Error *error);
+Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body,
+                        size_t *size, Error *error);
 /* INSERT ... FORMAT ... with data as the body; classified in the same way. */
 Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, size_t size, Error *error);
 

@@ -19,28 +19,35 @@ typedef struct Option {
     const char *section;
     const char *name;
     OptionType type;
-    size_t offset; /* in Config */
+    size_t offset;     /* in Config */
     const char *value; /* the default; NULL: must be given */
     int64_t min, max;
     const char *help;
 } Option;
 
-#define TEXT(section, name, field, value, help)                                                                        \
-    {section, name, OPTION_TEXT, offsetof(Config, field), value, 0, 0, help}
-#define NUMBER(section, name, field, value, min, max, help)                                                            \
-    {section, name, OPTION_NUMBER, offsetof(Config, field), value, min, max, help}
+#define TEXT(section, name, field, value, help)                                                              \
+    {                                                                                                        \
+        section, name, OPTION_TEXT, offsetof(Config, field), value, 0, 0, help                               \
+    }
+#define NUMBER(section, name, field, value, min, max, help)                                                  \
+    {                                                                                                        \
+        section, name, OPTION_NUMBER, offsetof(Config, field), value, min, max, help                         \
+    }
 
 static const Option options[] = {
     TEXT("kafka", "brokers", kafka_brokers, NULL, "host:port, several separated by commas"),
     TEXT("kafka", "topic_prefix", kafka_topic_prefix, NULL, "the pipeline's topic prefix"),
     TEXT("kafka", "group", kafka_group, "", "consumer group; empty: walhouse-agent-<topic_prefix>"),
-    TEXT("kafka", "properties_file", kafka_properties_file, "", "librdkafka properties, name=value a line (SASL, TLS)"),
+    TEXT("kafka", "properties_file", kafka_properties_file, "",
+         "librdkafka properties, name=value a line (SASL, TLS)"),
     NUMBER("kafka", "queue_kbytes", kafka_queue_kbytes, "16384", 1024, 1048576,
            "memory for messages fetched ahead, in KiB"),
     TEXT("clickhouse", "url", clickhouse_url, "http://127.0.0.1:8123", "the HTTP interface"),
-    TEXT("clickhouse", "database", clickhouse_database, "default", "database of the tables; created if it is not there"),
+    TEXT("clickhouse", "database", clickhouse_database, "default",
+         "database of the tables; created if it is not there"),
     TEXT("clickhouse", "user", clickhouse_user, "", "user; empty: the server's default"),
-    TEXT("clickhouse", "password_file", clickhouse_password_file, "", "file whose first line is the password"),
+    TEXT("clickhouse", "password_file", clickhouse_password_file, "",
+         "file whose first line is the password"),
     NUMBER("clickhouse", "timeout_s", clickhouse_timeout_s, "120", 1, 3600,
            "an insert that takes longer is tried again, in seconds"),
     NUMBER("batch", "max_rows", batch_max_rows, "100000", 1, 1000000, "rows of a batch"),
@@ -59,12 +66,12 @@ static const Option options[] = {
 
 static char **text_of(Config *config, const Option *option)
 {
-    return (char **) ((char *) config + option->offset);
+    return (char **)((char *)config + option->offset);
 }
 
 static int64_t *number_of(Config *config, const Option *option)
 {
-    return (int64_t *) ((char *) config + option->offset);
+    return (int64_t *)((char *)config + option->offset);
 }
 
 static bool set_text(char **field, const char *value)
@@ -79,7 +86,8 @@ static bool set_text(char **field, const char *value)
 }
 
 /* What is wrong with value, or NULL when it was taken. buffer is for the answer. */
-static const char *set_option(Config *config, const Option *option, const char *value, char *buffer, size_t size)
+static const char *set_option(Config *config, const Option *option, const char *value, char *buffer,
+                              size_t size)
 {
     int64_t number;
     char *end;
@@ -89,7 +97,8 @@ static const char *set_option(Config *config, const Option *option, const char *
     errno = 0;
     number = strtoll(value, &end, 10);
     if (errno || end == value || *end || number < option->min || number > option->max) {
-        (void) snprintf(buffer, size, "it takes a number from %" PRId64 " to %" PRId64, option->min, option->max);
+        (void)snprintf(buffer, size, "it takes a number from %" PRId64 " to %" PRId64, option->min,
+                       option->max);
         return buffer;
     }
     *number_of(config, option) = number;
@@ -102,7 +111,8 @@ bool config_init(Config *config)
 
     *config = (Config){0};
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (set_option(config, &options[i], options[i].value ? options[i].value : "", unused, sizeof unused)) {
+        if (set_option(config, &options[i], options[i].value ? options[i].value : "", unused,
+                       sizeof unused)) {
             config_fini(config);
             return false;
         }
@@ -152,7 +162,7 @@ static size_t distance(const char *a, const char *b)
 
 static void full_name(const Option *option, char *buffer, size_t size)
 {
-    (void) snprintf(buffer, size, "[%s] %s", option->section, option->name);
+    (void)snprintf(buffer, size, "[%s] %s", option->section, option->name);
 }
 
 static const Option *nearest_option(const char *name)
@@ -189,7 +199,7 @@ static int take_line(void *context, const char *section, const char *name, const
     char buffer[80];
     const char *problem;
 
-    (void) snprintf(given, sizeof given, "[%s] %s", section, name);
+    (void)snprintf(given, sizeof given, "[%s] %s", section, name);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (strcmp(options[i].section, section) != 0 || strcmp(options[i].name, name) != 0)
             continue;
@@ -197,12 +207,12 @@ static int take_line(void *context, const char *section, const char *name, const
         if (problem == NULL)
             return 1;
         reading->failed = true;
-        (void) status_fail(reading->error, STATUS_FATAL, "%s = %s: %s", given, value, problem);
+        (void)status_fail(reading->error, STATUS_FATAL, "%s = %s: %s", given, value, problem);
         return 0;
     }
     full_name(nearest_option(given), nearest, sizeof nearest);
     reading->failed = true;
-    (void) status_fail(reading->error, STATUS_FATAL, "unknown setting %s; did you mean %s?", given, nearest);
+    (void)status_fail(reading->error, STATUS_FATAL, "unknown setting %s; did you mean %s?", given, nearest);
     return 0;
 }
 
@@ -216,7 +226,7 @@ static Status read_password(Config *config, Error *error)
         return status_fail(error, STATUS_FATAL, "cannot open [clickhouse] password_file %s: %s",
                            config->clickhouse_password_file, strerror(errno));
     got = fgets(line, sizeof line, file) != NULL;
-    (void) fclose(file);
+    (void)fclose(file);
     if (!got)
         return status_fail(error, STATUS_FATAL, "[clickhouse] password_file %s is empty",
                            config->clickhouse_password_file);
@@ -232,25 +242,29 @@ Status config_read(Config *config, const char *path, Error *error)
     int line = ini_parse(path, take_line, &reading);
 
     if (line == -1)
-        return status_fail(error, STATUS_FATAL, "cannot open configuration file %s: %s", path, strerror(errno));
+        return status_fail(error, STATUS_FATAL, "cannot open configuration file %s: %s", path,
+                           strerror(errno));
     if (reading.failed) {
         Error reason = *error;
 
         return status_fail(error, STATUS_FATAL, "%.100s, line %d: %.380s", path, line, reason.text);
     }
     if (line != 0)
-        return status_fail(error, STATUS_FATAL, "%s, line %d: neither [section], name = value, nor comment", path, line);
+        return status_fail(error, STATUS_FATAL, "%s, line %d: neither [section], name = value, nor comment",
+                           path, line);
     return config->clickhouse_password_file[0] ? read_password(config, error) : STATUS_OK;
 }
 
 Status config_check(const Config *config, Error *error)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (options[i].value == NULL && (*text_of((Config *) config, &options[i]))[0] == '\0')
-            return status_fail(error, STATUS_FATAL, "[%s] %s is missing: %s", options[i].section, options[i].name,
-                               options[i].help);
-    if (strncmp(config->clickhouse_url, "http://", 7) != 0 && strncmp(config->clickhouse_url, "https://", 8) != 0)
-        return status_fail(error, STATUS_FATAL, "[clickhouse] url = %s: it takes http://host:port or https://host:port",
+        if (options[i].value == NULL && (*text_of((Config *)config, &options[i]))[0] == '\0')
+            return status_fail(error, STATUS_FATAL, "[%s] %s is missing: %s", options[i].section,
+                               options[i].name, options[i].help);
+    if (strncmp(config->clickhouse_url, "http://", 7) != 0 &&
+        strncmp(config->clickhouse_url, "https://", 8) != 0)
+        return status_fail(error, STATUS_FATAL,
+                           "[clickhouse] url = %s: it takes http://host:port or https://host:port",
                            config->clickhouse_url);
     return STATUS_OK;
 }
@@ -261,12 +275,12 @@ void config_print_help(FILE *out)
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (strcmp(section, options[i].section) != 0)
-            (void) fprintf(out, "  [%s]\n", options[i].section);
+            (void)fprintf(out, "  [%s]\n", options[i].section);
         section = options[i].section;
-        (void) fprintf(out, "    %-21s %s", options[i].name, options[i].help);
+        (void)fprintf(out, "    %-21s %s", options[i].name, options[i].help);
         if (options[i].value == NULL)
-            (void) fprintf(out, " (required)\n");
+            (void)fprintf(out, " (required)\n");
         else
-            (void) fprintf(out, " (%s)\n", options[i].value[0] ? options[i].value : "empty");
+            (void)fprintf(out, " (%s)\n", options[i].value[0] ? options[i].value : "empty");
     }
 }

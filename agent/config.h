@@ -1,5 +1,6 @@
 /*
- * config.h - the agent's settings: one table of options gives the parser, the defaults, the help and the reference page.
+ * config.h - the agent's settings: one table of options gives the parser, the defaults, the help and the
+ * reference page.
  */
 #ifndef WALHOUSE_AGENT_CONFIG_H
 #define WALHOUSE_AGENT_CONFIG_H
@@ -38,8 +39,8 @@ bool config_init(Config *config);
 void config_fini(Config *config);
 
 /*
- * Reads an INI file over the defaults, then the password file if one is named. STATUS_FATAL with the line, the key and what
- * it takes; an unknown key is refused with the nearest known one.
+ * Reads an INI file over the defaults, then the password file if one is named. STATUS_FATAL with the line,
+ * the key and what it takes; an unknown key is refused with the nearest known one.
  */
 Status config_read(Config *config, const char *path, Error *error);
 

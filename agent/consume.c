@@ -1,8 +1,8 @@
 /*
  * consume.c - messages out of Kafka, offsets back; see consume.h.
  *
- *      group consumer:   rows and control events --> consumer_poll()      offsets --> consumer_commit() --acknowledged--> acked
- *      schema consumer:  __schema from its beginning --> consumer_read_schemas()
+ *      group consumer:   rows and control events --> consumer_poll()      offsets --> consumer_commit()
+ * --acknowledged--> acked schema consumer:  __schema from its beginning --> consumer_read_schemas()
  */
 #include "agent/consume.h"
 
@@ -18,12 +18,12 @@
 #include "extension/common/schema.h"
 #include "lib/log.h"
 
-#define TOPICS_MAX          10000
-#define SUBSCRIBE_PAUSE_MS  200
-#define RECOMMIT_MS         1000
-#define SCHEMA_RETRY_MS     500
-#define LOADED_POLL_MS      50
-#define COMMIT_WAIT_MS      10000
+#define TOPICS_MAX         10000
+#define SUBSCRIBE_PAUSE_MS 200
+#define RECOMMIT_MS        1000
+#define SCHEMA_RETRY_MS    500
+#define LOADED_POLL_MS     50
+#define COMMIT_WAIT_MS     10000
 
 /* How far a partition's offsets are wanted committed, and are. */
 typedef struct CommitState {
@@ -63,8 +63,8 @@ static int64_t now_ms(void)
 {
     struct timespec now;
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* ---- callbacks of librdkafka, all called from consumer_poll() and consumer_close() ---- */
@@ -73,12 +73,12 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     Consumer *consumer = opaque;
 
-    (void) rk;
+    (void)rk;
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         atomic_store(&consumer->metrics->kafka_reachable, false);
         metrics_set_error(consumer->metrics, reason);
     }
-    log_warning("Kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t) code), reason);
+    log_warning("Kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
 }
 
 static CommitState *find_commit(Consumer *consumer, const char *topic, int32_t partition)
@@ -92,11 +92,12 @@ static CommitState *find_commit(Consumer *consumer, const char *topic, int32_t p
     return NULL;
 }
 
-static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic_partition_list_t *offsets, void *opaque)
+static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic_partition_list_t *offsets,
+                      void *opaque)
 {
     Consumer *consumer = opaque;
 
-    (void) rk;
+    (void)rk;
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR && result != RD_KAFKA_RESP_ERR__NO_OFFSET)
         log_warning("Kafka did not take offsets, they will be committed again: %s", rd_kafka_err2str(result));
     for (int i = 0; offsets && i < offsets->cnt; i++) {
@@ -115,15 +116,16 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic
 static void forget_commits(Consumer *consumer, const rd_kafka_topic_partition_list_t *partitions)
 {
     for (int i = 0; i < partitions->cnt; i++) {
-        CommitState *state = find_commit(consumer, partitions->elems[i].topic, partitions->elems[i].partition);
+        CommitState *state =
+            find_commit(consumer, partitions->elems[i].topic, partitions->elems[i].partition);
 
         if (state)
             state->wanted = state->acked = -1;
     }
 }
 
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
-                         void *opaque)
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     Consumer *consumer = opaque;
     rd_kafka_error_t *error;
@@ -148,7 +150,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-    (void) rk;
+    (void)rk;
     if (level <= 4)
         log_warning("librdkafka: %s: %s", facility, text);
     else
@@ -163,9 +165,10 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
     char kbytes[32];
     const Config *config = consumer->config;
 
-    (void) snprintf(group, sizeof group, "%s%s", config->kafka_group[0] ? config->kafka_group : "walhouse-agent-",
-                    config->kafka_group[0] ? "" : config->kafka_topic_prefix);
-    (void) snprintf(kbytes, sizeof kbytes, "%lld", (long long) config->kafka_queue_kbytes);
+    (void)snprintf(group, sizeof group, "%s%s",
+                   config->kafka_group[0] ? config->kafka_group : "walhouse-agent-",
+                   config->kafka_group[0] ? "" : config->kafka_topic_prefix);
+    (void)snprintf(kbytes, sizeof kbytes, "%lld", (long long)config->kafka_queue_kbytes);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_opaque(conf, consumer);
@@ -214,20 +217,21 @@ static rd_kafka_t *open_handle(Consumer *consumer, bool group, Error *error)
     rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
     if (rk == NULL) {
         rd_kafka_conf_destroy(conf);
-        (void) status_fail(error, STATUS_FATAL, "cannot make a Kafka consumer: %s", reason);
+        (void)status_fail(error, STATUS_FATAL, "cannot make a Kafka consumer: %s", reason);
         return NULL;
     }
-    (void) rd_kafka_poll_set_consumer(rk);
+    (void)rd_kafka_poll_set_consumer(rk);
     return rk;
 }
 
-Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context, Error *error)
+Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context,
+                        Error *error)
 {
     Consumer *consumer = calloc(1, sizeof *consumer);
 
     if (consumer == NULL || pthread_mutex_init(&consumer->lock, NULL) != 0) {
         free(consumer);
-        (void) status_fail(error, STATUS_FATAL, "out of memory");
+        (void)status_fail(error, STATUS_FATAL, "out of memory");
         return NULL;
     }
     consumer->config = config;
@@ -235,8 +239,10 @@ Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke r
     consumer->revoke = revoke;
     consumer->revoke_context = context;
     atomic_store(&consumer->schema_position, -1);
-    (void) snprintf(consumer->control_topic, sizeof consumer->control_topic, "%.200s.__control", config->kafka_topic_prefix);
-    (void) snprintf(consumer->schema_topic, sizeof consumer->schema_topic, "%.200s.__schema", config->kafka_topic_prefix);
+    (void)snprintf(consumer->control_topic, sizeof consumer->control_topic, "%.200s.__control",
+                   config->kafka_topic_prefix);
+    (void)snprintf(consumer->schema_topic, sizeof consumer->schema_topic, "%.200s.__schema",
+                   config->kafka_topic_prefix);
     consumer->group = open_handle(consumer, true, error);
     consumer->schemas = consumer->group ? open_handle(consumer, false, error) : NULL;
     if (consumer->schemas == NULL) {
@@ -254,7 +260,7 @@ void consumer_close(Consumer *consumer)
     if (consumer->queue)
         rd_kafka_queue_destroy(consumer->queue);
     if (consumer->group) {
-        (void) rd_kafka_consumer_close(consumer->group);
+        (void)rd_kafka_consumer_close(consumer->group);
         rd_kafka_destroy(consumer->group);
     }
     if (consumer->schemas)
@@ -265,7 +271,7 @@ void consumer_close(Consumer *consumer)
         free(consumer->commits[i].topic);
     free(consumer->topics);
     free(consumer->commits);
-    (void) pthread_mutex_destroy(&consumer->lock);
+    (void)pthread_mutex_destroy(&consumer->lock);
     free(consumer);
 }
 
@@ -298,7 +304,7 @@ size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int tim
     count = 1;
     more = max > 1 ? rd_kafka_consume_batch_queue(consumer->queue, 0, messages + 1, max - 1) : 0;
     if (more > 0)
-        count += (size_t) more;
+        count += (size_t)more;
     for (size_t i = 0; i < count; i++) {
         if (messages[i]->err) {
             log_warning("Kafka: %s", rd_kafka_message_errstr(messages[i]));
@@ -319,10 +325,10 @@ Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error)
     Status status = STATUS_OK;
     char **grown;
 
-    (void) pthread_mutex_lock(&consumer->lock);
+    (void)pthread_mutex_lock(&consumer->lock);
     for (size_t i = 0; i < consumer->topic_count; i++) {
         if (strcmp(consumer->topics[i], topic) == 0) {
-            (void) pthread_mutex_unlock(&consumer->lock);
+            (void)pthread_mutex_unlock(&consumer->lock);
             return STATUS_OK;
         }
     }
@@ -335,7 +341,7 @@ Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error)
         status = status_fail(error, STATUS_FATAL, "out of memory for topics");
     else
         consumer->topic_count++;
-    (void) pthread_mutex_unlock(&consumer->lock);
+    (void)pthread_mutex_unlock(&consumer->lock);
     return status;
 }
 
@@ -344,13 +350,13 @@ static rd_kafka_topic_partition_list_t *list_topics(Consumer *consumer, bool wit
 {
     rd_kafka_topic_partition_list_t *list;
 
-    (void) pthread_mutex_lock(&consumer->lock);
-    list = rd_kafka_topic_partition_list_new((int) consumer->topic_count + 1);
+    (void)pthread_mutex_lock(&consumer->lock);
+    list = rd_kafka_topic_partition_list_new((int)consumer->topic_count + 1);
     for (size_t i = 0; i < consumer->topic_count; i++)
-        (void) rd_kafka_topic_partition_list_add(list, consumer->topics[i], RD_KAFKA_PARTITION_UA);
-    (void) pthread_mutex_unlock(&consumer->lock);
+        (void)rd_kafka_topic_partition_list_add(list, consumer->topics[i], RD_KAFKA_PARTITION_UA);
+    (void)pthread_mutex_unlock(&consumer->lock);
     if (with_control)
-        (void) rd_kafka_topic_partition_list_add(list, consumer->control_topic, RD_KAFKA_PARTITION_UA);
+        (void)rd_kafka_topic_partition_list_add(list, consumer->control_topic, RD_KAFKA_PARTITION_UA);
     return list;
 }
 
@@ -361,7 +367,7 @@ static void subscribe(Consumer *consumer)
 
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR) {
         consumer->subscribed = true;
-        consumer->subscribed_count = (size_t) list->cnt - 1;
+        consumer->subscribed_count = (size_t)list->cnt - 1;
         log_info("subscribed to %d topics", list->cnt);
     } else {
         log_warning("Kafka: cannot subscribe: %s", rd_kafka_err2str(result));
@@ -393,7 +399,8 @@ static CommitState *claim_commit(Consumer *consumer, const char *topic, int32_t 
 /* Those that are wanted, not acknowledged, and of partitions that are ours. */
 static rd_kafka_topic_partition_list_t *list_commits(Consumer *consumer)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int) consumer->commit_count + 1);
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)consumer->commit_count + 1);
     rd_kafka_topic_partition_list_t *assigned = NULL;
 
     if (rd_kafka_assignment(consumer->group, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -441,9 +448,9 @@ void consumer_tick(Consumer *consumer)
     int64_t now = now_ms();
     bool changed;
 
-    (void) pthread_mutex_lock(&consumer->lock);
+    (void)pthread_mutex_lock(&consumer->lock);
     changed = !consumer->subscribed || consumer->subscribed_count != consumer->topic_count;
-    (void) pthread_mutex_unlock(&consumer->lock);
+    (void)pthread_mutex_unlock(&consumer->lock);
     if (changed && now >= consumer->subscribe_at_ms) {
         /* Many tables may come one after the other, and each subscription is a rebalance. */
         consumer->subscribe_at_ms = now + SUBSCRIBE_PAUSE_MS;
@@ -468,12 +475,12 @@ void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, in
     rd_kafka_topic_partition_list_t *list = list_one(topic, partition, offset);
     rd_kafka_error_t *error;
 
-    (void) rd_kafka_pause_partitions(consumer->group, list);
+    (void)rd_kafka_pause_partitions(consumer->group, list);
     list->elems[0].offset = offset;
     error = rd_kafka_seek_partitions(consumer->group, list, 5000);
     if (error) {
-        log_warning("Kafka: cannot go back to offset %lld of %s [%d]: %s", (long long) offset, topic, (int) partition,
-                    rd_kafka_error_string(error));
+        log_warning("Kafka: cannot go back to offset %lld of %s [%d]: %s", (long long)offset, topic,
+                    (int)partition, rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
     }
     rd_kafka_topic_partition_list_destroy(list);
@@ -483,7 +490,7 @@ void consumer_resume(Consumer *consumer, const char *topic, int32_t partition)
 {
     rd_kafka_topic_partition_list_t *list = list_one(topic, partition, RD_KAFKA_OFFSET_INVALID);
 
-    (void) rd_kafka_resume_partitions(consumer->group, list);
+    (void)rd_kafka_resume_partitions(consumer->group, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -494,9 +501,9 @@ void consumer_pause_all(Consumer *consumer, bool pause)
     if (rd_kafka_assignment(consumer->group, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     if (pause)
-        (void) rd_kafka_pause_partitions(consumer->group, assigned);
+        (void)rd_kafka_pause_partitions(consumer->group, assigned);
     else
-        (void) rd_kafka_resume_partitions(consumer->group, assigned);
+        (void)rd_kafka_resume_partitions(consumer->group, assigned);
     rd_kafka_topic_partition_list_destroy(assigned);
 }
 
@@ -506,8 +513,8 @@ void consumer_pause_all(Consumer *consumer, bool pause)
 static int64_t schema_end(Consumer *consumer, int timeout_ms)
 {
     int64_t low = 0, high = 0;
-    rd_kafka_resp_err_t result =
-        rd_kafka_query_watermark_offsets(consumer->schemas, consumer->schema_topic, 0, &low, &high, timeout_ms);
+    rd_kafka_resp_err_t result = rd_kafka_query_watermark_offsets(consumer->schemas, consumer->schema_topic,
+                                                                  0, &low, &high, timeout_ms);
 
     if (result == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || result == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
         result == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
@@ -538,26 +545,32 @@ static bool assign_schemas(Consumer *consumer)
 }
 
 Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
-                             void (*take)(void *context, const MessageView *message), void *context, Error *error)
+                             void (*take)(void *context, const MessageView *message), void *context,
+                             Error *error)
 {
     int64_t until = now_ms() + timeout_ms;
     int64_t end = timeout_ms > 0 ? schema_end(consumer, timeout_ms) : 0;
     bool assigned = assign_schemas(consumer);
 
     if (end < 0)
-        return status_fail(error, STATUS_RETRY, "Kafka at %s does not answer", consumer->config->kafka_brokers);
+        return status_fail(error, STATUS_RETRY, "Kafka at %s does not answer",
+                           consumer->config->kafka_brokers);
     if (timeout_ms > 0)
         atomic_store(&consumer->metrics->kafka_reachable, true);
     if (!assigned)
-        return end == 0 ? STATUS_OK : status_fail(error, STATUS_RETRY, "cannot read %s yet", consumer->schema_topic);
+        return end == 0 ? STATUS_OK
+                        : status_fail(error, STATUS_RETRY, "cannot read %s yet", consumer->schema_topic);
     for (;;) {
         int64_t left = until - now_ms();
         bool at_end = atomic_load(&consumer->schema_position) >= end;
-        Message *message = rd_kafka_consumer_poll(consumer->schemas, at_end || left < 0 ? 0 : left > 100 ? 100 : (int) left);
+        Message *message = rd_kafka_consumer_poll(consumer->schemas, at_end || left < 0 ? 0
+                                                                     : left > 100       ? 100
+                                                                                        : (int)left);
 
         if (message == NULL && (at_end || left <= 0))
             return at_end ? STATUS_OK
-                          : status_fail(error, STATUS_RETRY, "%s was not read to its end in time", consumer->schema_topic);
+                          : status_fail(error, STATUS_RETRY, "%s was not read to its end in time",
+                                        consumer->schema_topic);
         if (message == NULL)
             continue;
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -580,7 +593,7 @@ static int left_ms(int64_t until)
 {
     int64_t left = until - now_ms();
 
-    return left < 1 ? 1 : (int) left;
+    return left < 1 ? 1 : (int)left;
 }
 
 static Status wait_for_schemas(Consumer *consumer, int64_t until, Error *error)
@@ -592,13 +605,14 @@ static Status wait_for_schemas(Consumer *consumer, int64_t until, Error *error)
 
         if (now_ms() >= until)
             return status_fail(error, STATUS_RETRY, "the schema topic has not been read to its end yet");
-        (void) nanosleep(&pause, NULL);
+        (void)nanosleep(&pause, NULL);
     }
     return end < 0 ? status_fail(error, STATUS_RETRY, "Kafka does not answer") : STATUS_OK;
 }
 
 /* Every partition of the tables' topics, with its end as offset and its beginning as opaque. */
-static Status list_ends(Consumer *consumer, int64_t until, rd_kafka_topic_partition_list_t **ends, Error *error)
+static Status list_ends(Consumer *consumer, int64_t until, rd_kafka_topic_partition_list_t **ends,
+                        Error *error)
 {
     rd_kafka_topic_partition_list_t *topics = list_topics(consumer, false);
     const struct rd_kafka_metadata *metadata = NULL;
@@ -614,11 +628,11 @@ static Status list_ends(Consumer *consumer, int64_t until, rd_kafka_topic_partit
             int64_t low = 0, high = 0;
             rd_kafka_topic_partition_t *end;
 
-            result = rd_kafka_query_watermark_offsets(consumer->group, topic->topic, topic->partitions[p].id, &low, &high,
-                                                      left_ms(until));
+            result = rd_kafka_query_watermark_offsets(consumer->group, topic->topic, topic->partitions[p].id,
+                                                      &low, &high, left_ms(until));
             end = rd_kafka_topic_partition_list_add(*ends, topic->topic, topic->partitions[p].id);
             end->offset = high;
-            end->opaque = (void *) (intptr_t) low;
+            end->opaque = (void *)(intptr_t)low;
         }
     }
     if (metadata)
@@ -643,7 +657,7 @@ static Status measure_lag(Consumer *consumer, const rd_kafka_topic_partition_lis
         const rd_kafka_topic_partition_t *end = &ends->elems[i];
         const rd_kafka_topic_partition_t *at =
             rd_kafka_topic_partition_list_find(committed, end->topic, end->partition);
-        int64_t low = (int64_t) (intptr_t) end->opaque;
+        int64_t low = (int64_t)(intptr_t)end->opaque;
         int64_t offset = at && at->offset >= low ? at->offset : low;
 
         if (at && at->err)
@@ -656,11 +670,12 @@ static Status measure_lag(Consumer *consumer, const rd_kafka_topic_partition_lis
     rd_kafka_topic_partition_list_destroy(committed);
     return result == RD_KAFKA_RESP_ERR_NO_ERROR
                ? STATUS_OK
-               : status_fail(error, STATUS_RETRY, "Kafka does not tell committed offsets: %s", rd_kafka_err2str(result));
+               : status_fail(error, STATUS_RETRY, "Kafka does not tell committed offsets: %s",
+                             rd_kafka_err2str(result));
 }
 
-Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context, int64_t *messages,
-                    Error *error)
+Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context,
+                    int64_t *messages, Error *error)
 {
     int64_t until = now_ms() + timeout_ms;
     rd_kafka_topic_partition_list_t *ends = NULL;
@@ -690,8 +705,9 @@ Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error)
             struct timespec pause = {.tv_nsec = LOADED_POLL_MS * 1000000L};
 
             if (now_ms() >= until)
-                status = status_fail(error, STATUS_RETRY, "%lld messages are not loaded yet", (long long) messages);
-            (void) nanosleep(&pause, NULL);
+                status =
+                    status_fail(error, STATUS_RETRY, "%lld messages are not loaded yet", (long long)messages);
+            (void)nanosleep(&pause, NULL);
         }
     }
     if (ends)

@@ -1,8 +1,10 @@
 /*
- * consume.h - messages out of Kafka, offsets back; consume.c is the only file that knows librdkafka's consumer.
+ * consume.h - messages out of Kafka, offsets back; consume.c is the only file that knows librdkafka's
+ * consumer.
  *
- * Two consumers: one in the group, for rows and control events, and one without a group that reads the schema topic from its
- * beginning. Both belong to the main thread, but for consumer_lag(), which any thread may call.
+ * Two consumers: one in the group, for rows and control events, and one without a group that reads the schema
+ * topic from its beginning. Both belong to the main thread, but for consumer_lag(), which any thread may
+ * call.
  */
 #ifndef WALHOUSE_AGENT_CONSUME_H
 #define WALHOUSE_AGENT_CONSUME_H
@@ -35,19 +37,21 @@ typedef struct PartitionOffset {
 } PartitionOffset;
 
 /*
- * The revoke callback is called from consumer_poll() when partitions are about to be taken away: what is in flight should be
- * loaded and committed, or given up.
+ * The revoke callback is called from consumer_poll() when partitions are about to be taken away: what is in
+ * flight should be loaded and committed, or given up.
  */
 typedef void (*ConsumerRevoke)(void *context);
 
-Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context, Error *error);
+Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context,
+                        Error *error);
 /* Leaves the group. Messages must have been released. */
 void consumer_close(Consumer *consumer);
 
 /* The topic of a table, to be consumed from the next consumer_tick() on. STATUS_FATAL: out of memory. */
 Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error);
 
-/* What is due: subscribing to topics that were added, committing again what was not acknowledged. Call it often. */
+/* What is due: subscribing to topics that were added, committing again what was not acknowledged. Call it
+ * often. */
 void consumer_tick(Consumer *consumer);
 
 /* Waits up to timeout_ms for a first message, then takes what is there, at most max. */
@@ -56,8 +60,9 @@ MessageView message_view(const Message *message);
 void message_release(Message *message);
 
 /*
- * Commits offsets of partitions that are still assigned; the others are left to their new owners. Without wait it returns at once,
- * and consumer_tick() repeats what is not acknowledged. With wait a failure is logged and left to the next owner's replay.
+ * Commits offsets of partitions that are still assigned; the others are left to their new owners. Without
+ * wait it returns at once, and consumer_tick() repeats what is not acknowledged. With wait a failure is
+ * logged and left to the next owner's replay.
  */
 void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait);
 
@@ -68,24 +73,28 @@ void consumer_resume(Consumer *consumer, const char *topic, int32_t partition);
 void consumer_pause_all(Consumer *consumer, bool pause);
 
 /*
- * Reads the schema topic to its present end, or for as long as timeout_ms; take is called for each message. STATUS_RETRY: the end
- * was not reached. With timeout_ms 0 only what has arrived is taken, and that is no failure.
+ * Reads the schema topic to its present end, or for as long as timeout_ms; take is called for each message.
+ * STATUS_RETRY: the end was not reached. With timeout_ms 0 only what has arrived is taken, and that is no
+ * failure.
  */
 Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
-                             void (*take)(void *context, const MessageView *message), void *context, Error *error);
+                             void (*take)(void *context, const MessageView *message), void *context,
+                             Error *error);
 
 /*
- * Exact lag of the whole group, asked of the brokers now: first waits until the main thread has read the schema topic to its present
- * end (it does so all the time), then compares committed offsets with ends. Calls visit for each partition of
- * the tables' topics. *messages is the sum. STATUS_RETRY: Kafka did not answer in timeout_ms.
+ * Exact lag of the whole group, asked of the brokers now: first waits until the main thread has read the
+ * schema topic to its present end (it does so all the time), then compares committed offsets with ends. Calls
+ * visit for each partition of the tables' topics. *messages is the sum. STATUS_RETRY: Kafka did not answer in
+ * timeout_ms.
  */
-typedef void (*ConsumerLagVisit)(void *context, const char *topic, int32_t partition, int64_t committed, int64_t end);
-Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context, int64_t *messages,
-                    Error *error);
+typedef void (*ConsumerLagVisit)(void *context, const char *topic, int32_t partition, int64_t committed,
+                                 int64_t end);
+Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context,
+                    int64_t *messages, Error *error);
 
 /*
- * Waits until the group has committed everything that was in Kafka when this was called. STATUS_RETRY: not within
- * timeout_ms. Any thread may call it.
+ * Waits until the group has committed everything that was in Kafka when this was called. STATUS_RETRY: not
+ * within timeout_ms. Any thread may call it.
  */
 Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error);
 

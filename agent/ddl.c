@@ -24,7 +24,7 @@ typedef struct FoundColumn {
 
 static void append_slice(Text *text, WhSlice slice)
 {
-    text_append(text, (const char *) slice.data, slice.size);
+    text_append(text, (const char *)slice.data, slice.size);
 }
 
 static void append_name(Text *text, const char *name)
@@ -50,7 +50,7 @@ static void append_type(Text *text, const WhColumn *column)
 
 static void append_column(Text *text, const WhColumn *column)
 {
-    text_append_identifier(text, (const char *) column->name.data, column->name.size);
+    text_append_identifier(text, (const char *)column->name.data, column->name.size);
     text_append(text, " ", 1);
     append_type(text, column);
     text_appendf(text, " COMMENT '" COMMENT_PREFIX "%u'", column->attribute_number);
@@ -74,7 +74,8 @@ void ddl_create_table(Text *text, const char *database, const TableSchema *table
                        "ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (");
     for (uint32_t i = 0; i < schema->key_column_count; i++) {
         text_appendf(text, i ? ", " : "");
-        text_append_identifier(text, (const char *) schema->columns[i].name.data, schema->columns[i].name.size);
+        text_append_identifier(text, (const char *)schema->columns[i].name.data,
+                               schema->columns[i].name.size);
     }
     /* Without a key every version is a row of its own: a log. */
     text_appendf(text, "%s)", schema->key_column_count ? "" : "`_version`");
@@ -92,20 +93,22 @@ static void read_column(json_t *row, FoundColumn *column)
     column->in_key = json_integer_value(json_array_get(row, 3)) != 0;
     column->attribute_number = 0;
     if (comment && strncmp(comment, COMMENT_PREFIX, prefix_size) == 0)
-        column->attribute_number = (uint32_t) strtoul(comment + prefix_size, NULL, 10);
+        column->attribute_number = (uint32_t)strtoul(comment + prefix_size, NULL, 10);
 }
 
 /* *answer holds what the columns borrow; json_decref() it. columns has room for 2 * WH_COLUMNS_MAX. */
-static Status read_columns(ClickHouse *client, const Config *config, const TableSchema *table, json_t **answer,
-                           FoundColumn *columns, size_t *count, Error *error)
+static Status read_columns(ClickHouse *client, const Config *config, const TableSchema *table,
+                           json_t **answer, FoundColumn *columns, size_t *count, Error *error)
 {
     Text sql = {0};
     const char *body;
     size_t size;
     Status status;
 
-    text_appendf(&sql, "SELECT groupArray((name, type, comment, is_in_sorting_key)) FROM (SELECT * FROM system.columns "
-                       "WHERE database = ");
+    text_appendf(
+        &sql,
+        "SELECT groupArray((name, type, comment, is_in_sorting_key)) FROM (SELECT * FROM system.columns "
+        "WHERE database = ");
     text_append_literal(&sql, config->clickhouse_database, strlen(config->clickhouse_database));
     text_appendf(&sql, " AND table = ");
     text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
@@ -119,11 +122,13 @@ static Status read_columns(ClickHouse *client, const Config *config, const Table
         return status;
     *answer = json_loadb(body, size, 0, NULL);
     if (*answer == NULL)
-        return status_fail(error, STATUS_RETRY, "ClickHouse's answer about the columns of %s is no JSON", table->storage_name);
+        return status_fail(error, STATUS_RETRY, "ClickHouse's answer about the columns of %s is no JSON",
+                           table->storage_name);
     for (size_t i = 0; i < json_array_size(json_array_get(*answer, 0)) && i < 2 * WH_COLUMNS_MAX; i++) {
         read_column(json_array_get(json_array_get(*answer, 0), i), &columns[i]);
         if (columns[i].name == NULL || columns[i].type == NULL)
-            return status_fail(error, STATUS_RETRY, "ClickHouse's answer about the columns of %s has another shape",
+            return status_fail(error, STATUS_RETRY,
+                               "ClickHouse's answer about the columns of %s has another shape",
                                table->storage_name);
         (*count)++;
     }
@@ -147,15 +152,15 @@ static const FoundColumn *find_by_number(const FoundColumn *columns, size_t coun
 }
 
 /* Can rows of this column go into what is there? *missing: there is nothing, and it may be added. */
-static Status check_column(const TableSchema *table, const WhColumn *column, const FoundColumn *found, size_t found_count,
-                           bool *missing, Error *error)
+static Status check_column(const TableSchema *table, const WhColumn *column, const FoundColumn *found,
+                           size_t found_count, bool *missing, Error *error)
 {
     const FoundColumn *same_name = find_by_name(found, found_count, column->name);
     const FoundColumn *same_number = find_by_number(found, found_count, column->attribute_number);
     Text type = {0};
     Status status = STATUS_OK;
-    int name_size = (int) column->name.size;
-    const char *name = (const char *) column->name.data;
+    int name_size = (int)column->name.size;
+    const char *name = (const char *)column->name.data;
 
     *missing = same_name == NULL;
     if (same_name == NULL && same_number != NULL)
@@ -166,19 +171,21 @@ static Status check_column(const TableSchema *table, const WhColumn *column, con
     if (same_name == NULL)
         return STATUS_OK;
     if (same_name->attribute_number != column->attribute_number)
-        return status_fail(error, STATUS_STOP,
-                           "column %.*s of %s is another column (attribute %u, not %u) than the one that %s holds: "
-                           "rename or drop the table in ClickHouse, then it is made anew",
-                           name_size, name, table->view_name, column->attribute_number, same_name->attribute_number,
-                           table->storage_name);
+        return status_fail(
+            error, STATUS_STOP,
+            "column %.*s of %s is another column (attribute %u, not %u) than the one that %s holds: "
+            "rename or drop the table in ClickHouse, then it is made anew",
+            name_size, name, table->view_name, column->attribute_number, same_name->attribute_number,
+            table->storage_name);
     append_type(&type, column);
     if (type.failed)
         status = status_fail(error, STATUS_RETRY, "out of memory");
     else if (strcmp(type.data, same_name->type) != 0)
-        status = status_fail(error, STATUS_STOP,
-                             "column %.*s of %s is %s now, and %s in %s, which this version does not follow: "
-                             "ALTER TABLE ... MODIFY COLUMN in ClickHouse if the type can hold the values there",
-                             name_size, name, table->view_name, type.data, same_name->type, table->storage_name);
+        status =
+            status_fail(error, STATUS_STOP,
+                        "column %.*s of %s is %s now, and %s in %s, which this version does not follow: "
+                        "ALTER TABLE ... MODIFY COLUMN in ClickHouse if the type can hold the values there",
+                        name_size, name, table->view_name, type.data, same_name->type, table->storage_name);
     else if (same_name->in_key != (column->key_position > 0))
         status = status_fail(error, STATUS_STOP,
                              "the key of %s has changed, which this version does not follow: "
@@ -197,8 +204,8 @@ static Status run(ClickHouse *client, Text *sql, Error *error)
     return clickhouse_query(client, NULL, sql->data, NULL, NULL, error);
 }
 
-static Status create_view(ClickHouse *client, const Config *config, const TableSchema *table, const FoundColumn *found,
-                          size_t found_count, bool replace, Error *error)
+static Status create_view(ClickHouse *client, const Config *config, const TableSchema *table,
+                          const FoundColumn *found, size_t found_count, bool replace, Error *error)
 {
     Text sql = {0};
     Status status;
@@ -221,8 +228,8 @@ static Status create_view(ClickHouse *client, const Config *config, const TableS
     return status;
 }
 
-static Status add_column(ClickHouse *client, const Config *config, const TableSchema *table, const WhColumn *column,
-                         Error *error)
+static Status add_column(ClickHouse *client, const Config *config, const TableSchema *table,
+                         const WhColumn *column, Error *error)
 {
     Text sql = {0};
     Status status;
@@ -248,8 +255,8 @@ static Status create_storage(ClickHouse *client, const Config *config, const Tab
 }
 
 /* Compares the schema with what is there and adds what is missing; *changed when it did. */
-static Status fit_columns(ClickHouse *client, const Config *config, const TableSchema *table, const FoundColumn *found,
-                          size_t found_count, bool *changed, Error *error)
+static Status fit_columns(ClickHouse *client, const Config *config, const TableSchema *table,
+                          const FoundColumn *found, size_t found_count, bool *changed, Error *error)
 {
     Status status = STATUS_OK;
 
@@ -279,7 +286,8 @@ static Status refuse_system_names(const TableSchema *table, Error *error)
     for (uint32_t i = 0; i < table->schema.column_count; i++)
         for (size_t r = 0; r < sizeof reserved / sizeof reserved[0]; r++)
             if (wh_slice_equals(table->schema.columns[i].name, reserved[r]))
-                return status_fail(error, STATUS_STOP, "column %s of %s has the name of a system column: rename it in Postgres",
+                return status_fail(error, STATUS_STOP,
+                                   "column %s of %s has the name of a system column: rename it in Postgres",
                                    reserved[r], table->view_name);
     return STATUS_OK;
 }
@@ -316,13 +324,16 @@ Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, 
 Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
 {
     static const char *const tables[] = {
-        "CREATE TABLE IF NOT EXISTS `_walhouse_dead_letters` (topic String, partition Int32, offset Int64, reason String, "
+        "CREATE TABLE IF NOT EXISTS `_walhouse_dead_letters` (topic String, partition Int32, offset Int64, "
+        "reason String, "
         "error String, time DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree ORDER BY (topic, partition, offset)",
-        "CREATE TABLE IF NOT EXISTS `_walhouse_statistics` (schema String, table String, source_rows Int64, exact Bool, "
+        "CREATE TABLE IF NOT EXISTS `_walhouse_statistics` (schema String, table String, source_rows Int64, "
+        "exact Bool, "
         "source_lsn String, source_taken_at DateTime64(6, 'UTC'), warehouse_rows Int64, "
         "warehouse_measured_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
-        "ENGINE = MergeTree ORDER BY (schema, table, source_taken_at) TTL toDateTime(source_taken_at) + INTERVAL 7 DAY",
+        "ENGINE = MergeTree ORDER BY (schema, table, source_taken_at) TTL toDateTime(source_taken_at) + "
+        "INTERVAL 7 DAY",
     };
     Text sql = {0};
     Status status;

@@ -12,8 +12,9 @@
 void ddl_create_table(Text *text, const char *database, const TableSchema *table);
 
 /*
- * Makes the storage table and the view of current rows fit to take rows of this schema: creates them, adds columns. STATUS_STOP:
- * a table is there that cannot take them, and *error says why and what to do. Several agents may do it at once.
+ * Makes the storage table and the view of current rows fit to take rows of this schema: creates them, adds
+ * columns. STATUS_STOP: a table is there that cannot take them, and *error says why and what to do. Several
+ * agents may do it at once.
  */
 Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, Error *error);
 

@@ -15,7 +15,7 @@ bool kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, 
     if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK)
         return true;
     /* The reason may repeat the value, which may be a secret: only the name is said. */
-    (void) status_fail(error, STATUS_FATAL, "librdkafka does not take a value for property %s", name);
+    (void)status_fail(error, STATUS_FATAL, "librdkafka does not take a value for property %s", name);
     return false;
 }
 
@@ -29,13 +29,13 @@ static bool take_property(rd_kafka_conf_t *conf, const char *path, int number, c
     if (*name == '\0' || *name == '#')
         return true;
     if (equals == NULL || equals == name) {
-        (void) status_fail(error, STATUS_FATAL, "%s, line %d: not name=value", path, number);
+        (void)status_fail(error, STATUS_FATAL, "%s, line %d: not name=value", path, number);
         return false;
     }
     *equals = '\0';
     if (kafka_conf_set(conf, name, equals + 1, &why))
         return true;
-    (void) status_fail(error, STATUS_FATAL, "%.200s, line %d: %.250s", path, number, why.text);
+    (void)status_fail(error, STATUS_FATAL, "%.200s, line %d: %.250s", path, number, why.text);
     return false;
 }
 
@@ -46,7 +46,8 @@ static bool read_properties(rd_kafka_conf_t *conf, const char *path, Error *erro
     bool ok = true;
 
     if (file == NULL) {
-        (void) status_fail(error, STATUS_FATAL, "cannot open [kafka] properties_file %s: %s", path, strerror(errno));
+        (void)status_fail(error, STATUS_FATAL, "cannot open [kafka] properties_file %s: %s", path,
+                          strerror(errno));
         return false;
     }
     for (int number = 1; ok && fgets(line, sizeof line, file); number++) {
@@ -54,7 +55,7 @@ static bool read_properties(rd_kafka_conf_t *conf, const char *path, Error *erro
         ok = take_property(conf, path, number, line, error);
     }
     explicit_bzero(line, sizeof line);
-    (void) fclose(file);
+    (void)fclose(file);
     return ok;
 }
 
@@ -65,7 +66,8 @@ rd_kafka_conf_t *kafka_conf_new(const Config *config, Error *error)
     if (kafka_conf_set(conf, "bootstrap.servers", config->kafka_brokers, error) &&
         kafka_conf_set(conf, "client.id", "walhouse-agent", error) &&
         kafka_conf_set(conf, "reconnect.backoff.max.ms", "1000", error) &&
-        (config->kafka_properties_file[0] == '\0' || read_properties(conf, config->kafka_properties_file, error)))
+        (config->kafka_properties_file[0] == '\0' ||
+         read_properties(conf, config->kafka_properties_file, error)))
         return conf;
     rd_kafka_conf_destroy(conf);
     return NULL;

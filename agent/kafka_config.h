@@ -9,7 +9,8 @@
 
 #include "agent/config.h"
 
-/* Brokers, client id and the properties file; rd_kafka_conf_destroy() it or give it to rd_kafka_new(). NULL: *error says why. */
+/* Brokers, client id and the properties file; rd_kafka_conf_destroy() it or give it to rd_kafka_new(). NULL:
+ * *error says why. */
 rd_kafka_conf_t *kafka_conf_new(const Config *config, Error *error);
 
 /* false: librdkafka does not take it; *error says why. */

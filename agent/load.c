@@ -36,15 +36,15 @@ static int64_t now_us(clockid_t clock)
 {
     struct timespec now;
 
-    (void) clock_gettime(clock, &now);
-    return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    (void)clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static struct timespec deadline_after(int64_t ms)
 {
     struct timespec deadline;
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &deadline);
+    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += ms / 1000;
     deadline.tv_nsec += ms % 1000 * 1000000;
     if (deadline.tv_nsec >= 1000000000) {
@@ -63,12 +63,12 @@ static bool back_off(Loader *loader, int *backoff_ms)
     struct timespec deadline = deadline_after(*backoff_ms + jitter);
     bool go_on;
 
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     while (!loader->give_up && !loader->stop &&
            pthread_cond_timedwait(&loader->changed, &loader->lock, &deadline) == 0)
         ;
     go_on = !loader->give_up && !loader->stop;
-    (void) pthread_mutex_unlock(&loader->lock);
+    (void)pthread_mutex_unlock(&loader->lock);
     *backoff_ms = *backoff_ms * 2 < BACKOFF_LAST_MS ? *backoff_ms * 2 : BACKOFF_LAST_MS;
     return go_on;
 }
@@ -107,9 +107,10 @@ static Status ensure_system_step(Loader *loader, void *context, Error *error)
 {
     Status status = ddl_ensure_system(loader->client, loader->config, error);
 
-    (void) context;
+    (void)context;
     loader->system_ready = status == STATUS_OK;
-    /* Whatever is wrong with the agent's own tables, somebody has to mend it: until then nothing can be loaded. */
+    /* Whatever is wrong with the agent's own tables, somebody has to mend it: until then nothing can be
+     * loaded. */
     return status == STATUS_OK ? STATUS_OK : STATUS_RETRY;
 }
 
@@ -172,7 +173,8 @@ static Status bury(Batch *batch, const Range *range, const Error *why, Error *er
 }
 
 /*
- * Rows that ClickHouse refuses together are refused one by one. The stack holds one range a halving: at most 64.
+ * Rows that ClickHouse refuses together are refused one by one. The stack holds one range a halving: at
+ * most 64.
  */
 static Status insert_halves(Loader *loader, Batch *batch, Range whole, Error *error)
 {
@@ -229,7 +231,7 @@ static bool append_insert(Text *sql, const Config *config, const TableSchema *ta
     for (uint32_t i = 0; i < table->schema.column_count; i++) {
         const WhColumn *column = &table->schema.columns[i];
 
-        text_append_identifier(sql, (const char *) column->name.data, column->name.size);
+        text_append_identifier(sql, (const char *)column->name.data, column->name.size);
         text_appendf(sql, ", ");
     }
     text_appendf(sql, "`_version`, `_deleted`, `_commit_time`) FORMAT RowBinaryWithNamesAndTypes");
@@ -243,7 +245,8 @@ static void note_loaded(Loader *loader, const TableBuffer *buffer)
     metrics_observe(&loader->metrics->end_to_end_seconds, now_us(CLOCK_REALTIME) - buffer->oldest_commit_us);
 }
 
-/* Twice: a table that was changed or dropped behind the agent's back is looked at again before it is given up. */
+/* Twice: a table that was changed or dropped behind the agent's back is looked at again before it is given
+ * up. */
 static Status load_table(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error)
 {
     Text sql = {0};
@@ -281,14 +284,16 @@ static Status mirror_letters_step(Loader *loader, void *context, Error *error)
     Text sql = {0};
     Status status;
 
-    text_appendf(&sql, "INSERT INTO `_walhouse_dead_letters` (topic, partition, offset, reason, error) VALUES ");
+    text_appendf(&sql,
+                 "INSERT INTO `_walhouse_dead_letters` (topic, partition, offset, reason, error) VALUES ");
     for (size_t i = 0; i < batch->letter_count; i++) {
         const DeadLetter *letter = &batch->letters[i];
         MessageView view = message_view(batch->messages[letter->message]);
 
         text_appendf(&sql, "%s(", i ? ", " : "");
         text_append_literal(&sql, view.topic, strlen(view.topic));
-        text_appendf(&sql, ", %d, %lld, '%s', ", (int) view.partition, (long long) view.offset, reason_code(letter->reason));
+        text_appendf(&sql, ", %d, %lld, '%s', ", (int)view.partition, (long long)view.offset,
+                     reason_code(letter->reason));
         text_append_literal(&sql, letter->error.text, strlen(letter->error.text));
         text_append(&sql, ")", 1);
     }
@@ -309,7 +314,8 @@ static Status bring_letters(Loader *loader, Batch *batch, Error *error)
         status = persist(loader, mirror_letters_step, batch, error);
     for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {
         atomic_fetch_add(&loader->metrics->dead_letters[batch->letters[i].reason], 1);
-        log_warning("dead letter (%s): %s", reason_code(batch->letters[i].reason), batch->letters[i].error.text);
+        log_warning("dead letter (%s): %s", reason_code(batch->letters[i].reason),
+                    batch->letters[i].error.text);
     }
     return status;
 }
@@ -341,23 +347,23 @@ static void *run(void *context)
     Loader *loader = context;
     Error error = {""};
 
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     while (!loader->stop) {
         Batch *batch = loader->given;
 
         if (batch == NULL) {
-            (void) pthread_cond_wait(&loader->changed, &loader->lock);
+            (void)pthread_cond_wait(&loader->changed, &loader->lock);
             continue;
         }
-        (void) pthread_mutex_unlock(&loader->lock);
+        (void)pthread_mutex_unlock(&loader->lock);
         batch->loaded = load_batch(loader, batch, &error) == STATUS_OK;
-        (void) pthread_mutex_lock(&loader->lock);
+        (void)pthread_mutex_lock(&loader->lock);
         loader->given = NULL;
         loader->done = batch;
         loader->give_up = false;
-        (void) pthread_cond_broadcast(&loader->changed);
+        (void)pthread_cond_broadcast(&loader->changed);
     }
-    (void) pthread_mutex_unlock(&loader->lock);
+    (void)pthread_mutex_unlock(&loader->lock);
     return NULL;
 }
 
@@ -372,10 +378,10 @@ static bool init_sync(Loader *loader)
     if (ok) {
         ok = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
              pthread_cond_init(&loader->changed, &attributes) == 0;
-        (void) pthread_condattr_destroy(&attributes);
+        (void)pthread_condattr_destroy(&attributes);
     }
     if (!ok)
-        (void) pthread_mutex_destroy(&loader->lock);
+        (void)pthread_mutex_destroy(&loader->lock);
     return ok;
 }
 
@@ -385,22 +391,22 @@ Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
 
     if (loader == NULL || !init_sync(loader)) {
         free(loader);
-        (void) status_fail(error, STATUS_FATAL, "out of memory");
+        (void)status_fail(error, STATUS_FATAL, "out of memory");
         return NULL;
     }
     loader->config = config;
     loader->metrics = metrics;
-    loader->random = (unsigned) now_us(CLOCK_MONOTONIC);
+    loader->random = (unsigned)now_us(CLOCK_MONOTONIC);
     loader->client = clickhouse_open(config, error);
     loader->dlq = loader->client ? dlq_open(config, error) : NULL;
     if (loader->dlq && pthread_create(&loader->thread, NULL, run, loader) == 0)
         return loader;
     if (loader->dlq)
-        (void) status_fail(error, STATUS_FATAL, "cannot start a thread");
+        (void)status_fail(error, STATUS_FATAL, "cannot start a thread");
     dlq_close(loader->dlq);
     clickhouse_close(loader->client);
-    (void) pthread_cond_destroy(&loader->changed);
-    (void) pthread_mutex_destroy(&loader->lock);
+    (void)pthread_cond_destroy(&loader->changed);
+    (void)pthread_mutex_destroy(&loader->lock);
     free(loader);
     return NULL;
 }
@@ -409,15 +415,15 @@ void loader_stop(Loader *loader)
 {
     if (loader == NULL)
         return;
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     loader->stop = true;
-    (void) pthread_cond_broadcast(&loader->changed);
-    (void) pthread_mutex_unlock(&loader->lock);
-    (void) pthread_join(loader->thread, NULL);
+    (void)pthread_cond_broadcast(&loader->changed);
+    (void)pthread_mutex_unlock(&loader->lock);
+    (void)pthread_join(loader->thread, NULL);
     dlq_close(loader->dlq);
     clickhouse_close(loader->client);
-    (void) pthread_cond_destroy(&loader->changed);
-    (void) pthread_mutex_destroy(&loader->lock);
+    (void)pthread_cond_destroy(&loader->changed);
+    (void)pthread_mutex_destroy(&loader->lock);
     free(loader);
 }
 
@@ -425,18 +431,18 @@ bool loader_is_idle(Loader *loader)
 {
     bool idle;
 
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     idle = loader->given == NULL && loader->done == NULL;
-    (void) pthread_mutex_unlock(&loader->lock);
+    (void)pthread_mutex_unlock(&loader->lock);
     return idle;
 }
 
 void loader_give(Loader *loader, Batch *batch)
 {
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     loader->given = batch;
-    (void) pthread_cond_broadcast(&loader->changed);
-    (void) pthread_mutex_unlock(&loader->lock);
+    (void)pthread_cond_broadcast(&loader->changed);
+    (void)pthread_mutex_unlock(&loader->lock);
 }
 
 Batch *loader_take(Loader *loader, int timeout_ms)
@@ -444,20 +450,20 @@ Batch *loader_take(Loader *loader, int timeout_ms)
     struct timespec deadline = deadline_after(timeout_ms);
     Batch *batch;
 
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     while (loader->done == NULL && loader->given != NULL && timeout_ms > 0 &&
            pthread_cond_timedwait(&loader->changed, &loader->lock, &deadline) == 0)
         ;
     batch = loader->done;
     loader->done = NULL;
-    (void) pthread_mutex_unlock(&loader->lock);
+    (void)pthread_mutex_unlock(&loader->lock);
     return batch;
 }
 
 void loader_give_up(Loader *loader)
 {
-    (void) pthread_mutex_lock(&loader->lock);
+    (void)pthread_mutex_lock(&loader->lock);
     loader->give_up = loader->given != NULL;
-    (void) pthread_cond_broadcast(&loader->changed);
-    (void) pthread_mutex_unlock(&loader->lock);
+    (void)pthread_cond_broadcast(&loader->changed);
+    (void)pthread_mutex_unlock(&loader->lock);
 }

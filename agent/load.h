@@ -1,11 +1,12 @@
 /*
  * load.h - the loader: a thread that brings batches into ClickHouse, one at a time, for as long as it takes.
  *
- *      main thread --loader_give()--> [ tables made fit --> inserts --> dead letters ] --loader_take()--> main thread
+ *      main thread --loader_give()--> [ tables made fit --> inserts --> dead letters ] --loader_take()-->
+ * main thread
  *
- * An insert that fails for a reason outside is tried again with backoff, for ever: its rows carry versions, so one that came through
- * unnoticed does no harm. One that fails for its rows is split until the row is found, and only that becomes a dead letter. A table
- * that cannot take rows at all is stopped alone.
+ * An insert that fails for a reason outside is tried again with backoff, for ever: its rows carry versions,
+ * so one that came through unnoticed does no harm. One that fails for its rows is split until the row is
+ * found, and only that becomes a dead letter. A table that cannot take rows at all is stopped alone.
  */
 #ifndef WALHOUSE_AGENT_LOAD_H
 #define WALHOUSE_AGENT_LOAD_H
@@ -15,7 +16,8 @@
 typedef struct Loader Loader;
 
 Loader *loader_start(const Config *config, Metrics *metrics, Error *error);
-/* Ends the thread; a batch that it has is given up and comes back from loader_take() first if it was asked. */
+/* Ends the thread; a batch that it has is given up and comes back from loader_take() first if it was asked.
+ */
 void loader_stop(Loader *loader);
 
 bool loader_is_idle(Loader *loader);

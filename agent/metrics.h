@@ -61,9 +61,10 @@ void metrics_fini(Metrics *metrics);
 
 void metrics_observe(Histogram *histogram, int64_t us);
 void metrics_set_error(Metrics *metrics, const char *text);
-/* A table was stopped: counted, and the reason kept for /readyz. */
-void metrics_set_stopped(Metrics *metrics, const char *reason);
 void metrics_get_error(Metrics *metrics, char *text, size_t size);
+/* Why the last table was stopped, for /readyz. */
+void metrics_set_stopped(Metrics *metrics, const char *reason);
+void metrics_get_stopped(Metrics *metrics, char *text, size_t size);
 
 /* All metrics in Prometheus's text format, malloc'ed; NULL: out of memory. */
 char *metrics_render(Metrics *metrics, size_t *size);

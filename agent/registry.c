@@ -1,9 +1,11 @@
 /*
  * registry.c - the schemas that the schema topic has announced; see registry.h.
  *
- *      message --> checked --> TableSchema (types parsed, names in ClickHouse, the tail of a delete) --> by fingerprint
+ *      message --> checked --> TableSchema (types parsed, names in ClickHouse, the tail of a delete) --> by
+ * fingerprint
  *
- * Schemas are few (one a table and shape), so a sorted array serves: the hot path keeps the last one it asked for.
+ * Schemas are few (one a table and shape), so a sorted array serves: the hot path keeps the last one it asked
+ * for.
  */
 #include "agent/registry.h"
 
@@ -11,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMAS_MAX            100000
+#define SCHEMAS_MAX             100000
 #define DEFAULT_VALUE_BYTES_MAX 32
 
 struct Registry {
-    pthread_mutex_t lock; /* of the arrays: one thread adds, others list */
+    pthread_mutex_t lock;  /* of the arrays: one thread adds, others list */
     TableSchema **schemas; /* by fingerprint */
     TableSchema **newest;  /* in the order they came, for listing: a table's last one counts */
     size_t count;
@@ -55,7 +57,7 @@ void registry_free(Registry *registry)
         schema_free(registry->schemas[i]);
     free(registry->schemas);
     free(registry->newest);
-    (void) pthread_mutex_destroy(&registry->lock);
+    (void)pthread_mutex_destroy(&registry->lock);
     free(registry);
 }
 
@@ -79,8 +81,9 @@ TableSchema *registry_find(Registry *registry, uint64_t fingerprint)
 {
     size_t place = find_place(registry, fingerprint);
 
-    return place < registry->count && registry->schemas[place]->fingerprint == fingerprint ? registry->schemas[place]
-                                                                                            : NULL;
+    return place < registry->count && registry->schemas[place]->fingerprint == fingerprint
+               ? registry->schemas[place]
+               : NULL;
 }
 
 /* "table" for Postgres's public.table, "schema.table" for others, with prefix before it; malloc'ed. */
@@ -110,15 +113,16 @@ static char *clickhouse_name(const char *prefix, const WhSchema *schema)
 static Status parse_types(TableSchema *table, Error *error)
 {
     const WhSchema *schema = &table->schema;
-    WhWriter tail = wh_writer(table->delete_tail, (size_t) schema->column_count * DEFAULT_VALUE_BYTES_MAX);
+    WhWriter tail = wh_writer(table->delete_tail, (size_t)schema->column_count * DEFAULT_VALUE_BYTES_MAX);
 
     for (uint32_t i = 0; i < schema->column_count; i++) {
         const WhColumn *column = &schema->columns[i];
 
         if (!wh_type_parse(column->clickhouse_type, column->nullable, &table->types[i]))
-            return status_fail(error, STATUS_REJECT, "column %.*s has the unknown type %.*s: is the agent too old?",
-                               (int) column->name.size, (const char *) column->name.data,
-                               (int) column->clickhouse_type.size, (const char *) column->clickhouse_type.data);
+            return status_fail(error, STATUS_REJECT,
+                               "column %.*s has the unknown type %.*s: is the agent too old?",
+                               (int)column->name.size, (const char *)column->name.data,
+                               (int)column->clickhouse_type.size, (const char *)column->clickhouse_type.data);
         if (i >= schema->key_column_count)
             wh_type_put_default(&tail, &table->types[i]);
     }
@@ -135,7 +139,7 @@ static Status fill_schema(TableSchema *table, const WhSchemaMessage *message, Er
     table->fingerprint = message->fingerprint;
     table->bytes = malloc(message->schema.size);
     table->schema.columns = calloc(WH_COLUMNS_MAX, sizeof *table->schema.columns);
-    table->topic = strndup((const char *) message->topic.data, message->topic.size);
+    table->topic = strndup((const char *)message->topic.data, message->topic.size);
     if (table->bytes == NULL || table->schema.columns == NULL || table->topic == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
     memcpy(table->bytes, message->schema.data, message->schema.size);
@@ -151,7 +155,8 @@ static Status fill_schema(TableSchema *table, const WhSchemaMessage *message, Er
     table->delete_tail = calloc(table->schema.column_count, DEFAULT_VALUE_BYTES_MAX);
     table->view_name = clickhouse_name("", &table->schema);
     table->storage_name = clickhouse_name("_", &table->schema);
-    if (table->types == NULL || table->delete_tail == NULL || table->view_name == NULL || table->storage_name == NULL)
+    if (table->types == NULL || table->delete_tail == NULL || table->view_name == NULL ||
+        table->storage_name == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
     return parse_types(table, error);
 }
@@ -180,7 +185,7 @@ static Status insert_schema(Registry *registry, TableSchema *table, Error *error
     size_t place;
     bool ok;
 
-    (void) pthread_mutex_lock(&registry->lock);
+    (void)pthread_mutex_lock(&registry->lock);
     ok = registry->count < SCHEMAS_MAX && make_room(registry);
     if (ok) {
         place = find_place(registry, table->fingerprint);
@@ -189,11 +194,12 @@ static Status insert_schema(Registry *registry, TableSchema *table, Error *error
         registry->schemas[place] = table;
         registry->newest[registry->count++] = table;
     }
-    (void) pthread_mutex_unlock(&registry->lock);
+    (void)pthread_mutex_unlock(&registry->lock);
     return ok ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory for schemas");
 }
 
-Status registry_add(Registry *registry, const void *value, size_t size, const TableSchema **added, Error *error)
+Status registry_add(Registry *registry, const void *value, size_t size, const TableSchema **added,
+                    Error *error)
 {
     WhSchemaMessage message;
     const char *problem;
@@ -219,9 +225,10 @@ Status registry_add(Registry *registry, const void *value, size_t size, const Ta
     return status;
 }
 
-void registry_each_table(Registry *registry, void (*visit)(void *context, const TableSchema *table), void *context)
+void registry_each_table(Registry *registry, void (*visit)(void *context, const TableSchema *table),
+                         void *context)
 {
-    (void) pthread_mutex_lock(&registry->lock);
+    (void)pthread_mutex_lock(&registry->lock);
     for (size_t i = 0; i < registry->count; i++) {
         bool superseded = false;
 
@@ -230,5 +237,5 @@ void registry_each_table(Registry *registry, void (*visit)(void *context, const 
         if (!superseded)
             visit(context, registry->newest[i]);
     }
-    (void) pthread_mutex_unlock(&registry->lock);
+    (void)pthread_mutex_unlock(&registry->lock);
 }

@@ -1,8 +1,8 @@
 /*
  * status.h - how a step of the agent ended, and why.
  *
- * Rooms classify what happened; pipeline.c alone decides what follows: RETRY is tried again with backoff for as long as it takes,
- * REJECT becomes an acknowledged dead letter, FATAL drains and exits.
+ * Rooms classify what happened; pipeline.c alone decides what follows: RETRY is tried again with backoff for
+ * as long as it takes, REJECT becomes an acknowledged dead letter, FATAL drains and exits.
  */
 #ifndef WALHOUSE_AGENT_STATUS_H
 #define WALHOUSE_AGENT_STATUS_H
@@ -30,7 +30,7 @@ __attribute__((format(printf, 3, 4))) static inline Status status_fail(Error *er
     va_list arguments;
 
     va_start(arguments, format);
-    (void) vsnprintf(error->text, sizeof error->text, format, arguments);
+    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
     return status;
 }

@@ -52,12 +52,12 @@ void text_appendf(Text *text, const char *format, ...)
         text->failed = true;
         return;
     }
-    if (!reserve(text, (size_t) size))
+    if (!reserve(text, (size_t)size))
         return;
     va_start(arguments, format);
-    (void) vsnprintf(text->data + text->size, (size_t) size + 1, format, arguments);
+    (void)vsnprintf(text->data + text->size, (size_t)size + 1, format, arguments);
     va_end(arguments);
-    text->size += (size_t) size;
+    text->size += (size_t)size;
 }
 
 /* ClickHouse reads backslash escapes in both quoted identifiers and literals. */

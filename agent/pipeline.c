@@ -1,0 +1,545 @@
+/*
+ * pipeline.c - the agent's line; the only file that decides what follows from a status.
+ *
+ *      consumer --messages--> events --checked--> batch --full, or nothing more to wait for--> loader
+ * --loaded--> offsets committed ^                      | | |  schemas <-----------'  unknown fingerprint:
+ * read the schema topic to its end        '--> dead letters acknowledged
+ *         '-- a stopped table's partitions pause and go back, and are tried again later
+ *
+ * Invariant: an offset is committed only when every message before it in its partition is loaded, or an
+ * acknowledged dead letter, or was committed before. Two batches take turns: one is filled while the other is
+ * loaded.
+ */
+#include "agent/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/batch.h"
+#include "agent/budget.h"
+#include "agent/load.h"
+#include "agent/statistics.h"
+#include "lib/log.h"
+
+#define POLL_MESSAGES_MAX 10000
+#define POLL_IDLE_MS      100
+#define POLL_WAITING_MS   2 /* rows wait for the loader or for a token */
+#define BLOCKED_WAIT_MS   50
+#define BLOCKED_LONG_MS   30000 /* well below max.poll.interval.ms */
+#define REVOKE_WAIT_MS    5000
+#define DRAIN_MS          10000
+#define STOPPED_RETRY_MS  30000
+#define SCHEMA_READ_MS    5000
+#define SCHEMA_PAUSE_MS   200
+#define KEEP_BATCHES      2 /* memory that a reset batch keeps, in max_bytes */
+
+/* A partition whose table is stopped: nothing of it is committed, and it goes on at offset. */
+typedef struct StoppedPartition {
+    char *topic;
+    int32_t partition;
+    int64_t offset;
+} StoppedPartition;
+
+struct Pipeline {
+    const Config *config;
+    Metrics *metrics;
+    Registry *registry;
+    Consumer *consumer;
+    Statistics *statistics;
+    Loader *loader;
+    Batch batches[2];
+    Batch *filling;
+    Budget budget;
+    Message **messages; /* of one poll */
+    bool drained;       /* the last poll took all that was there */
+    int64_t blocked_since_ms;
+    bool paused_all;
+    StoppedPartition *stopped;
+    size_t stopped_count;
+    int64_t stopped_retry_at_ms;
+    const char *checked_topic; /* the last (topic, schema) that were seen to belong together */
+    const TableSchema *checked_schema;
+    Status status; /* STATUS_FATAL ends it */
+    Error error;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void pause_ms(int64_t ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    (void)nanosleep(&pause, NULL);
+}
+
+static void fail(Pipeline *p, const Error *error)
+{
+    if (p->status == STATUS_OK)
+        p->error = *error;
+    p->status = STATUS_FATAL;
+}
+
+/* ---- schemas ---- */
+
+static void take_schema(void *context, const MessageView *message)
+{
+    Pipeline *p = context;
+    const TableSchema *added = NULL;
+    Error error;
+    Status status = registry_add(p->registry, message->value.data, message->value.size, &added, &error);
+
+    if (status == STATUS_OK && added) {
+        atomic_fetch_add(&p->metrics->schemas, 1);
+        log_info("schema %016llx of %s", (unsigned long long)added->fingerprint, added->topic);
+        status = consumer_add_topic(p->consumer, added->topic, &error);
+    }
+    if (status == STATUS_FATAL)
+        fail(p, &error);
+    else if (status != STATUS_OK)
+        /* Its rows will be dead letters of an unknown schema, and nothing else suffers. */
+        log_error("the schema at offset %lld cannot be read: %s", (long long)message->offset, error.text);
+}
+
+static void look_for_schemas(Pipeline *p)
+{
+    Error ignored;
+
+    (void)consumer_read_schemas(p->consumer, 0, take_schema, p, &ignored);
+}
+
+/* The schema of an event; NULL when it is not announced although the schema topic has been read to its end.
+ */
+static TableSchema *find_schema(Pipeline *p, uint64_t fingerprint, const atomic_bool *stop)
+{
+    TableSchema *table = registry_find(p->registry, fingerprint);
+    Error error;
+
+    while (table == NULL && !atomic_load(stop) && p->status == STATUS_OK) {
+        Status status = consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error);
+
+        table = registry_find(p->registry, fingerprint);
+        if (status == STATUS_OK)
+            break;
+        if (table == NULL) {
+            metrics_set_error(p->metrics, error.text);
+            log_warning("%s", error.text);
+            pause_ms(SCHEMA_PAUSE_MS);
+        }
+    }
+    return table;
+}
+
+/* ---- messages ---- */
+
+static bool belongs(Pipeline *p, const MessageView *view, const TableSchema *table)
+{
+    if (p->checked_topic == view->topic && p->checked_schema == table)
+        return true;
+    if (strcmp(view->topic, table->topic) != 0)
+        return false;
+    p->checked_topic = view->topic;
+    p->checked_schema = table;
+    return true;
+}
+
+/* One event of a message; STATUS_REJECT with the reason. */
+static Status take_event(Pipeline *p, const MessageView *view, const WhEvent *event, uint32_t message,
+                         const atomic_bool *stop, Reason *reason, Error *error)
+{
+    TableSchema *table = find_schema(p, event->fingerprint, stop);
+
+    if (table == NULL) {
+        *reason = REASON_UNKNOWN_SCHEMA;
+        return status_fail(error, STATUS_REJECT, "schema %016llx is not in the schema topic",
+                           (unsigned long long)event->fingerprint);
+    }
+    if (!belongs(p, view, table)) {
+        *reason = REASON_UNDECODABLE;
+        return status_fail(error, STATUS_REJECT, "schema %016llx belongs to topic %s",
+                           (unsigned long long)event->fingerprint, table->topic);
+    }
+    return batch_add_event(p->filling, table, event, message, reason, error);
+}
+
+static void take_events(Pipeline *p, const MessageView *view, uint32_t message, const atomic_bool *stop)
+{
+    WhReader r = wh_reader(view->value.data, view->value.size);
+    Reason reason = REASON_UNDECODABLE;
+    Status status = STATUS_OK;
+    Error error;
+    Error failure;
+    WhEvent event;
+
+    if (view->value.size == 0)
+        status = status_fail(&error, STATUS_REJECT, "the message is empty");
+    while (status == STATUS_OK && wh_reader_left(&r) > 0 && wh_event_get(&r, &event))
+        status = take_event(p, view, &event, message, stop, &reason, &error);
+    if (status == STATUS_OK && !wh_reader_ok(&r))
+        status = status_fail(&error, STATUS_REJECT, "%s at byte %zu", r.error, r.error_offset);
+    if (status == STATUS_REJECT)
+        status = batch_add_letter(p->filling, message, reason, &error, &failure) == STATUS_OK ? STATUS_OK
+                                                                                              : STATUS_FATAL;
+    if (status == STATUS_FATAL)
+        fail(p, &error);
+}
+
+static bool is_control(const char *topic)
+{
+    static const char suffix[] = ".__control";
+    size_t size = strlen(topic);
+
+    return size >= sizeof suffix - 1 && strcmp(topic + size - (sizeof suffix - 1), suffix) == 0;
+}
+
+static StoppedPartition *find_stopped(Pipeline *p, const char *topic, int32_t partition)
+{
+    for (size_t i = 0; i < p->stopped_count; i++)
+        if (p->stopped[i].partition == partition && strcmp(p->stopped[i].topic, topic) == 0)
+            return &p->stopped[i];
+    return NULL;
+}
+
+static void take_message(Pipeline *p, Message *message, const atomic_bool *stop)
+{
+    MessageView view = message_view(message);
+    uint32_t index;
+    Error error;
+
+    /* What was on its way when the partition was paused comes again when it goes on. */
+    if (p->stopped_count > 0 && find_stopped(p, view.topic, view.partition)) {
+        message_release(message);
+        return;
+    }
+    if (batch_add_message(p->filling, message, &view, &index, &error) != STATUS_OK) {
+        fail(p, &error);
+        return;
+    }
+    if (p->filling->opened_at_ms == 0)
+        p->filling->opened_at_ms = now_ms();
+    if (is_control(view.topic))
+        statistics_offer(p->statistics, view.value.data, view.value.size);
+    else
+        take_events(p, &view, index, stop);
+}
+
+static bool batch_is_full(const Pipeline *p)
+{
+    return p->filling->rows >= (size_t)p->config->batch_max_rows ||
+           p->filling->bytes >= (size_t)p->config->batch_max_bytes ||
+           p->filling->message_count >= (size_t)p->config->batch_max_rows;
+}
+
+static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
+{
+    size_t room = (size_t)p->config->batch_max_rows - p->filling->message_count;
+    size_t max = room < POLL_MESSAGES_MAX ? room : POLL_MESSAGES_MAX;
+    size_t count = consumer_poll(p->consumer, p->messages, max > 0 ? max : 1, timeout_ms);
+
+    p->drained = count < max;
+    atomic_fetch_add(&p->metrics->messages_consumed, count);
+    for (size_t i = 0; i < count; i++)
+        take_message(p, p->messages[i], stop);
+    atomic_store(&p->metrics->batch_rows, p->filling->rows);
+}
+
+/* ---- stopped tables ---- */
+
+static void stop_partition(Pipeline *p, const PartitionRange *range)
+{
+    StoppedPartition *grown = realloc(p->stopped, (p->stopped_count + 1) * sizeof *grown);
+    char *topic = strdup(range->topic);
+    Error error;
+
+    if (grown)
+        p->stopped = grown;
+    if (grown == NULL || topic == NULL) {
+        free(topic);
+        (void)status_fail(&error, STATUS_FATAL, "out of memory");
+        fail(p, &error);
+        return;
+    }
+    p->stopped[p->stopped_count++] =
+        (StoppedPartition){.topic = topic, .partition = range->partition, .offset = range->first};
+    p->stopped_retry_at_ms = now_ms() + STOPPED_RETRY_MS;
+    consumer_pause(p->consumer, range->topic, range->partition, range->first);
+}
+
+static bool topic_was_stopped(const Batch *batch, const char *topic)
+{
+    for (size_t i = 0; i < batch->table_count; i++)
+        if (batch->tables[i].stopped && strcmp(batch->tables[i].table->topic, topic) == 0)
+            return true;
+    return false;
+}
+
+static void count_stopped(Pipeline *p)
+{
+    int64_t tables = 0;
+
+    for (size_t i = 0; i < p->stopped_count; i++) {
+        bool counted = false;
+
+        for (size_t before = 0; before < i && !counted; before++)
+            counted = strcmp(p->stopped[before].topic, p->stopped[i].topic) == 0;
+        tables += !counted;
+    }
+    atomic_store(&p->metrics->tables_stopped, tables);
+}
+
+/* Somebody may have mended the table: its partitions go on where they stopped, and stop again if not. */
+static void retry_stopped(Pipeline *p)
+{
+    if (p->stopped_count == 0 || now_ms() < p->stopped_retry_at_ms)
+        return;
+    while (p->stopped_count > 0) {
+        StoppedPartition *partition = &p->stopped[--p->stopped_count];
+
+        consumer_resume(p->consumer, partition->topic, partition->partition);
+        free(partition->topic);
+    }
+}
+
+/* ---- batches ---- */
+
+/* A batch that came back: its offsets are committed, but for those of stopped tables. */
+static void complete(Pipeline *p, Batch *batch, bool wait)
+{
+    PartitionOffset *offsets = calloc(batch->partition_count + 1, sizeof *offsets);
+    size_t count = 0;
+    Error error;
+
+    if (offsets == NULL) {
+        (void)status_fail(&error, STATUS_FATAL, "out of memory");
+        fail(p, &error);
+    }
+    for (size_t i = 0; offsets && batch->loaded && i < batch->partition_count; i++) {
+        const PartitionRange *range = &batch->partitions[i];
+
+        if (find_stopped(p, range->topic, range->partition))
+            continue;
+        if (topic_was_stopped(batch, range->topic))
+            stop_partition(p, range);
+        else
+            offsets[count++] = (PartitionOffset){range->topic, range->partition, range->next};
+    }
+    if (count > 0)
+        consumer_commit(p->consumer, offsets, count, wait);
+    if (batch->loaded && batch->rows > 0)
+        count_stopped(p);
+    free(offsets);
+    /* The topics' names that were remembered belong to messages that go now. */
+    p->checked_topic = NULL;
+    batch_reset(batch, KEEP_BATCHES * (size_t)p->config->batch_max_bytes);
+}
+
+static void take_loaded(Pipeline *p, int timeout_ms, bool wait)
+{
+    Batch *batch = loader_take(p->loader, timeout_ms);
+
+    if (batch)
+        complete(p, batch, wait);
+}
+
+static void give(Pipeline *p)
+{
+    loader_give(p->loader, p->filling);
+    p->filling = p->filling == &p->batches[0] ? &p->batches[1] : &p->batches[0];
+    atomic_store(&p->metrics->batch_rows, 0);
+}
+
+/* Gives the batch to the loader when it is full, when nothing more is to be had at once, or when its first
+ * row has waited long. */
+static void give_when_due(Pipeline *p)
+{
+    int64_t now = now_ms();
+    bool due;
+
+    if (p->filling->message_count == 0 || !loader_is_idle(p->loader))
+        return;
+    due = batch_is_full(p) || now - p->filling->opened_at_ms >= p->config->batch_max_delay_ms;
+    if (due || (p->drained && budget_take(&p->budget, now)))
+        give(p);
+}
+
+/* Everything that was consumed, loaded and committed; false: not within timeout_ms, and nothing is given up.
+ */
+static bool flush(Pipeline *p, int timeout_ms)
+{
+    int64_t until = now_ms() + timeout_ms;
+
+    for (;;) {
+        int64_t left = until - now_ms();
+
+        take_loaded(p, left > 0 ? (int)left : 0, true);
+        if (loader_is_idle(p->loader)) {
+            if (p->filling->message_count == 0)
+                return true;
+            give(p);
+        } else if (left <= 0) {
+            return false;
+        }
+    }
+}
+
+/*
+ * Partitions are about to be taken away. What cannot be loaded in time stays where it is: its rows may still
+ * be loaded, which does no harm, and its offsets are not committed, because the consumer leaves out
+ * partitions that are not assigned.
+ */
+static void on_revoke(void *context)
+{
+    Pipeline *p = context;
+
+    if (p->loader && !flush(p, REVOKE_WAIT_MS))
+        log_warning(
+            "partitions are given away before their rows are loaded: the next owner reads them again");
+}
+
+/* The batch is full and the loader is busy: nothing is taken from Kafka, but the group must see that the
+ * agent lives. */
+static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
+{
+    int64_t now = now_ms();
+
+    if (p->blocked_since_ms == 0)
+        p->blocked_since_ms = now;
+    if (now - p->blocked_since_ms > BLOCKED_LONG_MS) {
+        if (!p->paused_all)
+            consumer_pause_all(p->consumer, true);
+        p->paused_all = true;
+        poll_messages(p, 0, stop);
+    }
+    take_loaded(p, BLOCKED_WAIT_MS, false);
+}
+
+static void go_on(Pipeline *p)
+{
+    p->blocked_since_ms = 0;
+    if (!p->paused_all)
+        return;
+    consumer_pause_all(p->consumer, false);
+    for (size_t i = 0; i < p->stopped_count; i++)
+        consumer_pause(p->consumer, p->stopped[i].topic, p->stopped[i].partition, p->stopped[i].offset);
+    p->paused_all = false;
+}
+
+static int poll_timeout(const Pipeline *p)
+{
+    return p->filling->message_count > 0 || !loader_is_idle(p->loader) ? POLL_WAITING_MS : POLL_IDLE_MS;
+}
+
+static void turn(Pipeline *p, const atomic_bool *stop)
+{
+    look_for_schemas(p);
+    consumer_tick(p->consumer);
+    retry_stopped(p);
+    if (batch_is_full(p) && !loader_is_idle(p->loader)) {
+        wait_for_loader(p, stop);
+        return;
+    }
+    go_on(p);
+    if (!batch_is_full(p))
+        poll_messages(p, poll_timeout(p), stop);
+    take_loaded(p, 0, false);
+    give_when_due(p);
+}
+
+/* ---- life ---- */
+
+/* All schemas are read before the first row is. */
+static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
+{
+    Error error;
+
+    while (!atomic_load(stop) && p->status == STATUS_OK) {
+        if (consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error) == STATUS_OK) {
+            atomic_store(&p->metrics->registry_loaded, true);
+            return;
+        }
+        metrics_set_error(p->metrics, error.text);
+        log_warning("%s; trying again", error.text);
+        pause_ms(SCHEMA_PAUSE_MS);
+    }
+}
+
+Status pipeline_run(Pipeline *p, const atomic_bool *stop, Error *error)
+{
+    read_all_schemas(p, stop);
+    /* A batch without rows makes the agent's own tables, and says whether ClickHouse answers. */
+    if (!atomic_load(stop))
+        give(p);
+    while (!atomic_load(stop) && p->status == STATUS_OK)
+        turn(p, stop);
+    log_info("draining");
+    if (!flush(p, DRAIN_MS)) {
+        log_warning("not everything could be loaded in %d s; it is read again at the next start",
+                    DRAIN_MS / 1000);
+        loader_give_up(p->loader);
+    }
+    *error = p->error;
+    return p->status;
+}
+
+Consumer *pipeline_consumer(Pipeline *p)
+{
+    return p->consumer;
+}
+
+Registry *pipeline_registry(Pipeline *p)
+{
+    return p->registry;
+}
+
+Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
+{
+    Pipeline *p = calloc(1, sizeof *p);
+
+    if (p) {
+        p->config = config;
+        p->metrics = metrics;
+        p->filling = &p->batches[0];
+        batch_init(&p->batches[0]);
+        batch_init(&p->batches[1]);
+        budget_init(&p->budget, config->batch_max_parts_per_second, now_ms());
+        p->messages = calloc(POLL_MESSAGES_MAX, sizeof *p->messages);
+        p->registry = registry_new();
+    }
+    if (p == NULL || p->messages == NULL || p->registry == NULL) {
+        (void)status_fail(error, STATUS_FATAL, "out of memory");
+        pipeline_close(p);
+        return NULL;
+    }
+    p->consumer = consumer_open(config, metrics, on_revoke, p, error);
+    p->statistics = p->consumer ? statistics_start(config, p->consumer, p->registry, error) : NULL;
+    p->loader = p->statistics ? loader_start(config, metrics, error) : NULL;
+    if (p->loader == NULL) {
+        pipeline_close(p);
+        return NULL;
+    }
+    return p;
+}
+
+void pipeline_close(Pipeline *p)
+{
+    if (p == NULL)
+        return;
+    statistics_stop(p->statistics);
+    loader_stop(p->loader);
+    p->loader = NULL; /* the consumer's last revoke finds nothing to flush */
+    batch_fini(&p->batches[0]);
+    batch_fini(&p->batches[1]);
+    consumer_close(p->consumer);
+    registry_free(p->registry);
+    for (size_t i = 0; i < p->stopped_count; i++)
+        free(p->stopped[i].topic);
+    free(p->stopped);
+    free(p->messages);
+    free(p);
+}

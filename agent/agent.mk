@@ -16,3 +16,27 @@ $(BUILD)/obj/agent/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS))
 $(BUILD)/bin/walhouse-agent: $(AGENT_OBJECTS) $(AGENT_COMMON_OBJECTS) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
+
+# Puts events into Kafka as the publisher would, for tests of the agent alone.
+AGENT_PRODUCE := $(BUILD)/tests/produce_events
+tests: $(AGENT_PRODUCE)
+$(BUILD)/obj/tests/tools/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS)) -D_GNU_SOURCE
+$(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RDKAFKA_LIBS)
+
+# Pure rooms.
+UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test
+
+$(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -linih -lcmocka
+
+$(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/agent/budget.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/registry.o \
+		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lpthread -lcmocka

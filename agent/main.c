@@ -73,6 +73,7 @@ static Status start(const char *path, bool check_only, Error *error)
 {
     Config config;
     Metrics metrics;
+    LogLevel level = LOG_LEVEL_INFO;
     Status status;
 
     if (!config_init(&config))
@@ -80,9 +81,10 @@ static Status start(const char *path, bool check_only, Error *error)
     status = config_read(&config, path, error);
     if (status == STATUS_OK)
         status = config_check(&config, error);
-    if (status == STATUS_OK && !log_set_level(config.log_level))
+    if (status == STATUS_OK && !log_level_parse(config.log_level, &level))
         status = status_fail(error, STATUS_FATAL, "[log] level = %s: it takes debug, info, warning or error",
                              config.log_level);
+    log_set_level(level);
     if (status == STATUS_OK && !check_only) {
         if (!metrics_init(&metrics)) {
             status = status_fail(error, STATUS_FATAL, "out of memory");

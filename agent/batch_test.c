@@ -1,0 +1,291 @@
+/*
+ * batch_test.c - events become rows as ClickHouse takes them. Events and schemas are the golden bytes that
+ * the publisher's tests read too.
+ */
+#include "agent/batch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/ddl.h"
+#include "tests/unit/vectors.h"
+
+/* Messages are only counted here: their bytes are the vectors'. */
+static int messages_released;
+
+void message_release(Message *message)
+{
+    (void)message;
+    messages_released++;
+}
+
+/* ddl.c's text is tested; no server is asked. */
+Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body,
+                        size_t *size, Error *error)
+{
+    (void)client;
+    (void)database;
+    (void)sql;
+    (void)body;
+    (void)size;
+    return status_fail(error, STATUS_FATAL, "no test asks a server");
+}
+
+typedef struct Fixture {
+    Vectors *vectors;
+    Registry *registry;
+    Batch batch;
+} Fixture;
+
+static int set_up(void **state)
+{
+    Fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    f->vectors = vectors_read("wire-1.txt");
+    f->registry = registry_new();
+    assert_non_null(f->registry);
+    batch_init(&f->batch);
+    messages_released = 0;
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Fixture *f = *state;
+
+    batch_fini(&f->batch);
+    registry_free(f->registry);
+    vectors_free(f->vectors);
+    free(f);
+    return 0;
+}
+
+static TableSchema *add_orders(Fixture *f)
+{
+    WhSlice bytes = vectors_find(f->vectors, "schema_message.orders");
+    const TableSchema *added = NULL;
+    Error error = {""};
+
+    assert_int_equal(registry_add(f->registry, bytes.data, bytes.size, &added, &error), STATUS_OK);
+    assert_non_null(added);
+    return registry_find(f->registry, added->fingerprint);
+}
+
+static WhEvent get_event(Fixture *f, const char *name)
+{
+    WhSlice bytes = vectors_find(f->vectors, name);
+    WhReader r = wh_reader(bytes.data, bytes.size);
+    WhEvent event;
+
+    assert_true(wh_event_get(&r, &event));
+    return event;
+}
+
+static Status add(Fixture *f, TableSchema *table, const WhEvent *event, Reason *reason, Error *error)
+{
+    static const char topic[] = "shop.public.orders";
+    MessageView view = {.topic = topic, .offset = (int64_t)f->batch.message_count};
+    uint32_t index;
+
+    assert_int_equal(batch_add_message(&f->batch, (Message *)(void *)f, &view, &index, error), STATUS_OK);
+    return batch_add_event(&f->batch, table, event, index, reason, error);
+}
+
+static void test_registry(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhSlice bytes = vectors_find(f->vectors, "schema_message.orders");
+    const TableSchema *again = NULL;
+    Error error = {""};
+
+    assert_string_equal(table->view_name, "orders");
+    assert_string_equal(table->storage_name, "_orders");
+    assert_string_equal(table->topic, "shop.public.orders");
+    assert_int_equal(registry_add(f->registry, bytes.data, bytes.size, &again, &error), STATUS_OK);
+    assert_null(again);
+    assert_int_equal(registry_add(f->registry, bytes.data, bytes.size - 1, &again, &error), STATUS_REJECT);
+    assert_null(registry_find(f->registry, 1));
+}
+
+static void test_insert_row(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    const TableBuffer *buffer;
+    const uint8_t *tail;
+    uint64_t high, low;
+    uint8_t expected[BATCH_ROW_TAIL_BYTES];
+    Reason reason;
+    Error error = {""};
+
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    buffer = &f->batch.tables[0];
+    assert_int_equal(buffer->row_count, 1);
+    assert_int_equal(buffer->size - buffer->header_size, event.body.size + BATCH_ROW_TAIL_BYTES);
+    assert_memory_equal(buffer->data + buffer->header_size, event.body.data, event.body.size);
+    tail = buffer->data + buffer->header_size + event.body.size;
+    wh_version(event.epoch, event.commit_lsn, event.ordinal, &high, &low);
+    (void)wh_store_u64(expected, low);
+    (void)wh_store_u64(expected + 8, high);
+    expected[16] = 0;
+    (void)wh_store_u64(expected + 17, (uint64_t)event.commit_time_us);
+    assert_memory_equal(tail, expected, sizeof expected);
+    assert_int_equal(high, (uint64_t)event.epoch << 48 | event.commit_lsn >> 16);
+    assert_int_equal(f->batch.partition_count, 1);
+    assert_int_equal(f->batch.partitions[0].next, 1);
+}
+
+/* The header names every column with the type that the table has. */
+static void test_header(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    WhReader r;
+    Reason reason;
+    Error error = {""};
+    static const char *const names[] = {"id",        "customer_id", "note",     "total",
+                                        "placed_at", "_version",    "_deleted", "_commit_time"};
+    static const char *const types[] = {
+        "Int64",   "UUID",  "Nullable(String)",    "Decimal(12, 2)", "DateTime64(6, 'UTC')",
+        "UInt128", "UInt8", "DateTime64(6, 'UTC')"};
+
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    r = wh_reader(f->batch.tables[0].data, f->batch.tables[0].header_size);
+    assert_int_equal(wh_get_varint(&r), 8);
+    for (int i = 0; i < 8; i++)
+        assert_true(wh_slice_equals(wh_get_str(&r, 100), names[i]));
+    for (int i = 0; i < 8; i++)
+        assert_true(wh_slice_equals(wh_get_str(&r, 100), types[i]));
+    wh_get_end(&r);
+    assert_true(wh_reader_ok(&r));
+}
+
+static void test_delete_row(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.delete");
+    WhReader r;
+    const TableBuffer *buffer;
+    Reason reason;
+    Error error = {""};
+
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    buffer = &f->batch.tables[0];
+    /* The row is complete: the key, defaults for the rest, and the tail with _deleted = 1. */
+    r = wh_reader(buffer->data + buffer->header_size, buffer->size - buffer->header_size);
+    for (uint32_t i = 0; i < table->schema.column_count; i++)
+        (void)wh_type_get(&r, &table->types[i]);
+    assert_true(wh_reader_ok(&r));
+    assert_int_equal(wh_reader_left(&r), BATCH_ROW_TAIL_BYTES);
+    assert_int_equal(buffer->data[buffer->size - 9], 1);
+}
+
+static void test_damaged_bodies(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    WhEvent cut;
+    Reason reason;
+    Error error = {""};
+
+    for (size_t size = 0; size < event.body.size; size++) {
+        cut = event;
+        cut.body.size = size;
+        assert_int_equal(add(f, table, &cut, &reason, &error), STATUS_REJECT);
+        assert_int_equal(reason, REASON_UNDECODABLE);
+    }
+    assert_int_equal(f->batch.rows, 0);
+    cut = event;
+    cut.operation = WH_OP_TRUNCATE;
+    assert_int_equal(add(f, table, &cut, &reason, &error), STATUS_REJECT);
+    assert_int_equal(reason, REASON_REJECTED);
+}
+
+static void test_incomplete_values(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    static const uint8_t unchanged[] = {1, 2};
+    static const uint8_t out_of_range[] = {1, 4, 8, 'i', 'n', 'f', 'i', 'n', 'i', 't', 'y'};
+    Reason reason;
+    Error error = {""};
+
+    event.flags = WH_EVENT_HAS_UNCHANGED;
+    event.lists = (WhSlice){unchanged, sizeof unchanged};
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_REJECT);
+    assert_int_equal(reason, REASON_UNCHANGED_VALUE);
+    assert_non_null(strstr(error.text, "column note"));
+    event.flags = WH_EVENT_HAS_OUT_OF_RANGE;
+    event.lists = (WhSlice){out_of_range, sizeof out_of_range};
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_REJECT);
+    assert_int_equal(reason, REASON_VALUE_OUT_OF_RANGE);
+    assert_string_equal(error.text, "column placed_at: DateTime64(6, 'UTC') cannot hold infinity");
+}
+
+static void test_reset_releases_messages(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    Reason reason;
+    Error error = {""};
+
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    assert_int_equal(f->batch.partitions[0].first, 0);
+    assert_int_equal(f->batch.partitions[0].next, 5000);
+    batch_reset(&f->batch, SIZE_MAX);
+    assert_int_equal(messages_released, 5000);
+    assert_int_equal(f->batch.rows, 0);
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    assert_int_equal(f->batch.tables[0].row_count, 1);
+    batch_reset(&f->batch, 0);
+    assert_int_equal(f->batch.table_count, 0);
+}
+
+static void test_create_table(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    Text text = {0};
+
+    ddl_create_table(&text, "sh`op", table);
+    assert_string_equal(
+        text.data, "CREATE TABLE IF NOT EXISTS `sh\\`op`.`_orders` (`id` Int64 COMMENT 'attribute 1', "
+                   "`customer_id` UUID COMMENT 'attribute 2', `note` Nullable(String) COMMENT 'attribute 3', "
+                   "`total` Decimal(12, 2) COMMENT 'attribute 5', "
+                   "`placed_at` DateTime64(6, 'UTC') COMMENT 'attribute 6', "
+                   "`_version` UInt128, `_deleted` UInt8, `_commit_time` DateTime64(6, 'UTC'), "
+                   "`_loaded_time` DateTime64(6, 'UTC') DEFAULT now64(6), "
+                   "INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1) "
+                   "ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (`id`)");
+    text_free(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_registry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_insert_row, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_header, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_delete_row, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damaged_bodies, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_incomplete_values, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reset_releases_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_create_table, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("agent_batch", tests, NULL, NULL);
+}

@@ -18,17 +18,22 @@ static const char *const names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
 
 static atomic_int least_level = LOG_LEVEL_INFO; /* log_set_level() sets it again */
 
-bool log_set_level(const char *name)
+bool log_level_parse(const char *name, LogLevel *level)
 {
-    static const char *const levels[] = {"debug", "info", "warning", "error"};
+    static const char *const given[] = {"debug", "info", "warning", "error"};
 
-    for (int i = 0; i < (int)(sizeof levels / sizeof levels[0]); i++) {
-        if (strcmp(name, levels[i]) == 0) {
-            atomic_store(&least_level, i);
+    for (int i = 0; i < (int)(sizeof given / sizeof given[0]); i++) {
+        if (strcmp(name, given[i]) == 0) {
+            *level = (LogLevel)i;
             return true;
         }
     }
     return false;
+}
+
+void log_set_level(LogLevel level)
+{
+    atomic_store(&least_level, (int)level);
 }
 
 /* Appends text without control characters; line has room for four bytes each. */

@@ -13,9 +13,11 @@
 
 typedef enum LogLevel { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR } LogLevel;
 
-/* Lines below "debug", "info" (at the start), "warning" or "error" are dropped. false: name is none of them.
- */
-bool log_set_level(const char *name);
+/* "debug", "info", "warning" or "error"; false for anything else. */
+bool log_level_parse(const char *name, LogLevel *level);
+
+/* Lines below this level are dropped; info at the start. */
+void log_set_level(LogLevel level);
 
 /* Longer lines are cut. */
 __attribute__((format(printf, 2, 3))) void log_line(LogLevel level, const char *format, ...);

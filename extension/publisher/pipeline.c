@@ -1,15 +1,10 @@
 /*
  * pipeline.c - the publisher's one thread of events; it alone decides what happens next.
  *
- *      walreader --chunk--> items --> schema_topic ---------------> produce --> Kafka
- *                             |  \--> compose --> event + ticket -->   |
- *                             |                                        |
- *                             +--> commit: progress <-- acknowledged --+
- *      walreader <--feedback-- progress: confirmed LSN
+ *      walreader --chunks--> flow --messages--> produce --> Kafka
+ *      walreader <--feedback-- flow's progress <--deliveries-- produce
  *
- * Back-pressure: when the window of tickets or librdkafka's queue is full, or a schema is on its way, the
- * chunk stays where it is, and the socket is not read until it has gone through. Feedback goes to the
- * walsender all the same.
+ * While the flow is blocked the socket is not read; feedback goes to the walsender all the same.
  */
 #include "pipeline.h"
 
@@ -17,12 +12,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "compose.h"
 #include "control.h"
-#include "produce.h"
-#include "progress.h"
+#include "flow.h"
 #include "report_writer.h"
-#include "schema_topic.h"
 #include "statistics.h"
 #include "walreader.h"
 
@@ -32,27 +24,17 @@
 #define HEARTBEAT_INTERVAL_MS    5000
 #define STALL_MS                 10000 /* without any acknowledgement: Kafka is away */
 #define STOP_MS                  1000  /* for what is in flight when the process is asked to stop */
-#define RETRY_MS                 1000
 #define BLOCKED_WAIT_MS          100
-#define MARKS_MAX                4096
 #define CHUNKS_PER_TURN          32
 #define EVENTS_PER_TURN          64   /* librdkafka's; one may carry thousands of deliveries */
 #define QUEUE_EXTRA_MESSAGES     1024 /* schemas and control events, beside the events in flight */
 #define QUEUE_KBYTES_MAX         65536u
 
+/* Numbers in the tags of control events. */
+enum { CONTROL_HEARTBEAT, CONTROL_STATISTICS };
+
 /* The descriptors' places in the array for poll(2). */
 enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT };
-
-typedef enum Flow { FLOW_DONE, FLOW_BLOCKED, FLOW_FAILED } Flow;
-
-/* A truncate goes to every partition; how many there are is asked when it comes. */
-typedef struct TruncateState {
-    enum { TRUNCATE_NONE, TRUNCATE_ASKED, TRUNCATE_SENDING } state;
-    int32_t partitions;
-    int32_t next_partition;
-    int64_t retry_at_ms;
-    uint64_t number; /* tags the newest question */
-} TruncateState;
 
 struct Pipeline {
     const Options *options;
@@ -64,22 +46,7 @@ struct Pipeline {
     SchemaTopic *schemas;
     Statistics statistics;
     ReportWriter report;
-    Progress progress;
-    bool progress_started; /* the slot's confirmed LSN is known */
-    uint8_t *acked;
-    ProgressMark marks[MARKS_MAX];
-
-    /* the chunk on its way, and the item of it that is next */
-    bool has_chunk;
-    bool has_item;
-    WhChunkReader chunk;
-    WhChunkItem item;
-    uint64_t chunk_wal_end;
-    ComposeBuffer compose;
-    TruncateState truncate;
-    uint64_t topic_fingerprint; /* of the last event */
-    ProduceTopic *topic;        /* and its topic; NULL: none yet */
-
+    Flow flow;
     bool kafka_is_away;
     char kafka_reason[256];
     int64_t delivery_ms; /* when Kafka last acknowledged anything, or nothing was in flight */
@@ -125,15 +92,13 @@ static bool open_parts(Pipeline *p, Failure *failure)
                                  .messages_max = (uint32_t)o->max_in_flight + QUEUE_EXTRA_MESSAGES,
                                  .kbytes_max = QUEUE_KBYTES_MAX};
 
-    p->acked = malloc((size_t)o->max_in_flight);
-    if (p->acked == NULL)
-        return failure_set(failure, "out of memory");
-    progress_init(&p->progress, p->acked, (size_t)o->max_in_flight, p->marks, MARKS_MAX, 0);
     p->producer = producer_open(&settings, failure);
     if (p->producer == NULL)
         return false;
     p->schemas = schema_topic_open(&p->schema_settings, p->producer, failure);
     if (p->schemas == NULL)
+        return false;
+    if (!flow_init(&p->flow, p->producer, p->schemas, (uint16_t)o->epoch, (size_t)o->max_in_flight, failure))
         return false;
     statistics_init(&p->statistics, &p->statistics_settings, p->now_ms);
     return wal_reader_open(&p->reader, &p->reader_settings, p->now_ms, failure);
@@ -167,8 +132,7 @@ void pipeline_close(Pipeline *p)
     wal_reader_close(&p->reader);
     schema_topic_close(p->schemas);
     producer_close(p->producer);
-    compose_buffer_free(&p->compose);
-    free(p->acked);
+    flow_fini(&p->flow);
     free(p);
 }
 
@@ -192,10 +156,8 @@ static void handle_delivery(Pipeline *p, const ProducerEvent *event)
     kafka_is_back(p);
     switch (produce_tag_kind(event->tag)) {
     case PRODUCE_TAG_EVENT:
-        if (!progress_ack(&p->progress, produce_tag_number(event->tag))) {
-            failure_set(&p->failure, "Kafka's client acknowledged an event twice");
+        if (!flow_handle(&p->flow, event, p->now_ms, &p->failure))
             return;
-        }
         p->report.report.events++;
         p->report.report.event_bytes += event->size;
         break;
@@ -203,7 +165,7 @@ static void handle_delivery(Pipeline *p, const ProducerEvent *event)
         (void)schema_topic_handle(p->schemas, event, p->now_ms, &p->failure);
         break;
     case PRODUCE_TAG_CONTROL:
-        p->heartbeat_in_flight = false;
+        p->heartbeat_in_flight &= produce_tag_number(event->tag) != CONTROL_HEARTBEAT;
         break;
     default:
         break;
@@ -212,22 +174,14 @@ static void handle_delivery(Pipeline *p, const ProducerEvent *event)
 
 static void handle_topic_answer(Pipeline *p, const ProducerEvent *event)
 {
-    TruncateState *t = &p->truncate;
-
     if (event->kind != PRODUCER_TOPIC_FAILED)
         kafka_is_back(p);
     else if (event->retriable)
         kafka_went_away(p, event->text);
-    if (produce_tag_kind(event->tag) == PRODUCE_TAG_TOPIC) {
+    if (produce_tag_kind(event->tag) == PRODUCE_TAG_TOPIC)
         (void)schema_topic_handle(p->schemas, event, p->now_ms, &p->failure);
-    } else if (t->state == TRUNCATE_ASKED && produce_tag_number(event->tag) == t->number) {
-        t->state = event->kind == PRODUCER_TOPIC_PARTITIONS ? TRUNCATE_SENDING : TRUNCATE_NONE;
-        t->partitions = event->partitions;
-        t->next_partition = 0;
-        t->retry_at_ms = p->now_ms + RETRY_MS;
-        if (event->kind == PRODUCER_TOPIC_FAILED && !event->retriable)
-            failure_set(&p->failure, "%s", event->text);
-    }
+    else
+        (void)flow_handle(&p->flow, event, p->now_ms, &p->failure);
 }
 
 static void handle_producer_event(void *context, const ProducerEvent *event)
@@ -263,134 +217,6 @@ static void handle_producer_event(void *context, const ProducerEvent *event)
 
 /* ---- what Postgres says ---- */
 
-static Flow send_event(Pipeline *p, int32_t partition)
-{
-    WhSlice key, value;
-    uint64_t ticket;
-    ProduceResult result;
-    Failure why = {""};
-
-    if (progress_is_full(&p->progress))
-        return FLOW_BLOCKED;
-    if (!compose_event(&p->compose, &p->item, (uint16_t)p->options->epoch, &key, &value, &why)) {
-        failure_set(&p->failure,
-                    "an event of topic \"%s\" at commit LSN %" PRIX32 "/%" PRIX32 " cannot be sent: %s",
-                    producer_topic_name(p->topic), (uint32_t)(p->item.event.commit_lsn >> 32),
-                    (uint32_t)p->item.event.commit_lsn, why.text);
-        return FLOW_FAILED;
-    }
-    ticket = progress_open(&p->progress);
-    result = producer_send(p->producer, p->topic, partition, key, value,
-                           produce_tag(PRODUCE_TAG_EVENT, ticket), &p->failure);
-    if (result == PRODUCE_SENT)
-        return FLOW_DONE;
-    progress_cancel(&p->progress, ticket);
-    return result == PRODUCE_LATER ? FLOW_BLOCKED : FLOW_FAILED;
-}
-
-static Flow send_truncate(Pipeline *p)
-{
-    TruncateState *t = &p->truncate;
-    Flow flow;
-
-    if (t->state == TRUNCATE_NONE && p->now_ms >= t->retry_at_ms) {
-        if (!producer_describe_topic(p->producer, producer_topic_name(p->topic),
-                                     produce_tag(PRODUCE_TAG_DESCRIBE, ++t->number), &p->failure))
-            return FLOW_FAILED;
-        t->state = TRUNCATE_ASKED;
-    }
-    if (t->state != TRUNCATE_SENDING)
-        return FLOW_BLOCKED;
-    for (; t->next_partition < t->partitions; t->next_partition++) {
-        flow = send_event(p, t->next_partition);
-        if (flow != FLOW_DONE)
-            return flow;
-    }
-    t->state = TRUNCATE_NONE;
-    t->retry_at_ms = 0;
-    return FLOW_DONE;
-}
-
-static Flow take_event(Pipeline *p)
-{
-    uint64_t fingerprint = p->item.event.fingerprint;
-
-    progress_begin(&p->progress);
-    if (p->topic == NULL || p->topic_fingerprint != fingerprint) {
-        p->topic = schema_topic_find(p->schemas, fingerprint);
-        p->topic_fingerprint = fingerprint;
-        if (p->topic == NULL) {
-            failure_set(&p->failure, "an event names schema %016" PRIx64 ", which was not sent before it",
-                        fingerprint);
-            return FLOW_FAILED;
-        }
-    }
-    return p->item.event.operation == WH_OP_TRUNCATE ? send_truncate(p) : send_event(p, -1);
-}
-
-static Flow take_schema(Pipeline *p)
-{
-    SchemaStep step =
-        schema_topic_offer(p->schemas, p->item.fingerprint, p->item.schema, p->now_ms, &p->failure);
-
-    return step == SCHEMA_READY ? FLOW_DONE : step == SCHEMA_WAIT ? FLOW_BLOCKED : FLOW_FAILED;
-}
-
-static Flow take_commit(Pipeline *p)
-{
-    if (progress_commit(&p->progress, p->item.end_lsn, p->item.event.commit_time_us))
-        return FLOW_DONE;
-    failure_set(&p->failure,
-                "a transaction ends at LSN %" PRIX32 "/%" PRIX32 ", before the one that came earlier",
-                (uint32_t)(p->item.end_lsn >> 32), (uint32_t)p->item.end_lsn);
-    return FLOW_FAILED;
-}
-
-static Flow take_item(Pipeline *p)
-{
-    switch (p->item.kind) {
-    case WH_CHUNK_SCHEMA:
-        return take_schema(p);
-    case WH_CHUNK_EVENT:
-        return take_event(p);
-    case WH_CHUNK_COMMIT:
-        return take_commit(p);
-    case WH_CHUNK_ERROR:
-        failure_set(&p->failure,
-                    "the output plugin's chunk at LSN %" PRIX32 "/%" PRIX32 " is damaged: %s at byte %zu",
-                    (uint32_t)(p->chunk_wal_end >> 32), (uint32_t)p->chunk_wal_end, p->chunk.reader.error,
-                    p->chunk.reader.error_offset);
-        return FLOW_FAILED;
-    case WH_CHUNK_END:
-        break;
-    }
-    return FLOW_DONE;
-}
-
-/* Goes on with the chunk where it was left. */
-static Flow take_chunk(Pipeline *p)
-{
-    Flow flow;
-
-    for (;;) {
-        if (!p->has_item) {
-            wh_chunk_next(&p->chunk, &p->item);
-            p->has_item = true;
-        }
-        flow = take_item(p);
-        if (flow != FLOW_DONE)
-            return flow;
-        p->has_item = false;
-        if (p->item.kind == WH_CHUNK_END)
-            break;
-    }
-    if (p->chunk.in_transaction)
-        progress_begin(&p->progress);
-    p->has_chunk = false;
-    wal_reader_release(&p->reader);
-    return FLOW_DONE;
-}
-
 static void see_server_lsn(Pipeline *p, uint64_t lsn)
 {
     if (lsn > p->report.report.server_lsn)
@@ -401,13 +227,14 @@ static void see_server_lsn(Pipeline *p, uint64_t lsn)
 static bool take_messages(Pipeline *p)
 {
     WalMessage message;
-    Flow flow;
+    FlowStep step;
 
     for (int i = 0; i < CHUNKS_PER_TURN; i++) {
-        if (p->has_chunk) {
-            flow = take_chunk(p);
-            if (flow != FLOW_DONE)
-                return flow == FLOW_BLOCKED;
+        if (p->flow.has_chunk) {
+            step = flow_continue(&p->flow, p->now_ms, &p->failure);
+            if (step != FLOW_DONE)
+                return step == FLOW_BLOCKED;
+            wal_reader_release(&p->reader);
         }
         if (!wal_reader_next(&p->reader, &message, &p->failure))
             return false;
@@ -415,13 +242,11 @@ static bool take_messages(Pipeline *p)
             return true;
         see_server_lsn(p, message.wal_end);
         if (message.kind == WAL_MESSAGE_KEEPALIVE) {
-            progress_keepalive(&p->progress, message.wal_end);
+            progress_keepalive(&p->flow.progress, message.wal_end);
             p->feedback_requested |= message.reply_requested;
             wal_reader_release(&p->reader);
         } else {
-            p->chunk = wh_chunk_reader(message.chunk, message.chunk_size);
-            p->chunk_wal_end = message.wal_end;
-            p->has_chunk = true;
+            flow_begin_chunk(&p->flow, message.chunk, message.chunk_size, message.wal_end);
         }
     }
     p->more_to_do = true;
@@ -437,8 +262,7 @@ static bool step_reader(Pipeline *p, short revents)
     if (p->reader.state != WAL_READER_STREAMING)
         return true;
     if (before != WAL_READER_STREAMING) {
-        progress_init(&p->progress, p->acked, (size_t)p->options->max_in_flight, p->marks, MARKS_MAX,
-                      p->reader.confirmed_lsn);
+        flow_start(&p->flow, p->reader.confirmed_lsn);
         see_server_lsn(p, p->reader.server_lsn);
         message_log(MESSAGE_INFO, "streaming from slot \"%s\" at %" PRIX32 "/%" PRIX32, p->options->slot,
                     (uint32_t)(p->reader.confirmed_lsn >> 32), (uint32_t)p->reader.confirmed_lsn);
@@ -448,7 +272,7 @@ static bool step_reader(Pipeline *p, short revents)
     if (!take_messages(p))
         return false;
     /* While a chunk waits for Kafka nothing is read, so a connection that ended would go unnoticed. */
-    if (p->has_chunk && !p->more_to_do && p->reader.hung_up)
+    if (p->flow.has_chunk && !p->more_to_do && p->reader.hung_up)
         return failure_set(&p->failure, "Postgres closed the replication connection");
     return true;
 }
@@ -457,7 +281,7 @@ static bool step_reader(Pipeline *p, short revents)
 
 static bool give_feedback(Pipeline *p)
 {
-    uint64_t acked_lsn = progress_confirmed_lsn(&p->progress);
+    uint64_t acked_lsn = progress_confirmed_lsn(&p->flow.progress);
     int64_t waited = p->now_ms - p->feedback_ms;
 
     if (waited < FEEDBACK_INTERVAL_MS && !p->feedback_requested &&
@@ -466,7 +290,7 @@ static bool give_feedback(Pipeline *p)
     p->feedback_ms = p->now_ms;
     p->feedback_lsn = acked_lsn;
     p->feedback_requested = false;
-    return wal_reader_feedback(&p->reader, progress_received_lsn(&p->progress), acked_lsn, &p->failure);
+    return wal_reader_feedback(&p->reader, progress_received_lsn(&p->flow.progress), acked_lsn, &p->failure);
 }
 
 /* Also sent while Kafka is away, once: its delivery tells that Kafka is back. */
@@ -479,11 +303,13 @@ static bool give_heartbeat(Pipeline *p)
     if (!schema_topic_is_ready(p->schemas) || p->heartbeat_in_flight || p->stopping ||
         (p->now_ms < p->heartbeat_at_ms && !p->kafka_is_away))
         return true;
-    control_put_heartbeat(&w, p->options->pipeline, progress_confirmed_lsn(&p->progress), clock_wall_us());
+    control_put_heartbeat(&w, p->options->pipeline, progress_confirmed_lsn(&p->flow.progress),
+                          clock_wall_us());
     if (w.full)
         return failure_set(&p->failure, "the pipeline's name is too long");
     result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0},
-                           (WhSlice){w.data, w.length}, produce_tag(PRODUCE_TAG_CONTROL, 0), &p->failure);
+                           (WhSlice){w.data, w.length}, produce_tag(PRODUCE_TAG_CONTROL, CONTROL_HEARTBEAT),
+                           &p->failure);
     p->heartbeat_in_flight = result == PRODUCE_SENT;
     p->heartbeat_at_ms = p->now_ms + HEARTBEAT_INTERVAL_MS;
     return result != PRODUCE_REFUSED;
@@ -496,11 +322,11 @@ static bool give_statistics(Pipeline *p, short revents)
     WhSlice json;
 
     statistics_step(&p->statistics, revents, wanted, p->now_ms);
-    if (!wanted || !statistics_is_due(&p->statistics, progress_confirmed_lsn(&p->progress), &json))
+    if (!wanted || !statistics_is_due(&p->statistics, progress_confirmed_lsn(&p->flow.progress), &json))
         return true;
     see_server_lsn(p, p->statistics.lsn);
     result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0}, json,
-                           produce_tag(PRODUCE_TAG_CONTROL, 1), &p->failure);
+                           produce_tag(PRODUCE_TAG_CONTROL, CONTROL_STATISTICS), &p->failure);
     if (result == PRODUCE_SENT)
         statistics_done(&p->statistics);
     return result != PRODUCE_REFUSED;
@@ -508,7 +334,7 @@ static bool give_statistics(Pipeline *p, short revents)
 
 static void find_stall(Pipeline *p)
 {
-    if (progress_in_flight(&p->progress) == 0)
+    if (progress_in_flight(&p->flow.progress) == 0)
         p->delivery_ms = p->now_ms;
     if (p->now_ms - p->delivery_ms > STALL_MS && !p->kafka_is_away)
         kafka_went_away(p, p->kafka_reason[0] ? p->kafka_reason
@@ -538,12 +364,12 @@ static bool give_report(Pipeline *p)
 {
     WhPublisherReport *r = &p->report.report;
 
-    r->received_lsn = progress_received_lsn(&p->progress);
-    r->acked_lsn = progress_confirmed_lsn(&p->progress);
-    r->last_commit_time_us = p->progress.confirmed.commit_time_us;
-    r->transactions = p->progress.confirmed.transactions;
+    r->received_lsn = progress_received_lsn(&p->flow.progress);
+    r->acked_lsn = progress_confirmed_lsn(&p->flow.progress);
+    r->last_commit_time_us = p->flow.progress.confirmed.commit_time_us;
+    r->transactions = p->flow.progress.confirmed.transactions;
     r->schemas = schema_topic_count(p->schemas);
-    r->in_flight = progress_in_flight(&p->progress);
+    r->in_flight = progress_in_flight(&p->flow.progress);
     update_state(p);
     if (p->now_ms < p->report_at_ms)
         return true;
@@ -562,11 +388,11 @@ int pipeline_prepare(Pipeline *p, struct pollfd *fds)
 {
     int64_t now = clock_monotonic_ms();
     int64_t until = p->report_at_ms;
-    bool moved = progress_confirmed_lsn(&p->progress) > p->feedback_lsn;
+    bool moved = progress_confirmed_lsn(&p->flow.progress) > p->feedback_lsn;
     int64_t feedback_at = p->feedback_ms + (moved ? FEEDBACK_INTERVAL_MIN_MS : FEEDBACK_INTERVAL_MS);
 
     prepare_fd(&fds[FD_POSTGRES], wal_reader_fd(&p->reader),
-               wal_reader_events(&p->reader, !p->has_chunk && !p->stopping));
+               wal_reader_events(&p->reader, !p->flow.has_chunk && !p->stopping));
     prepare_fd(&fds[FD_KAFKA], producer_wake_fd(p->producer), POLLIN);
     prepare_fd(&fds[FD_STATISTICS], statistics_fd(&p->statistics), statistics_events(&p->statistics));
     prepare_fd(&fds[FD_REPORT], (int)p->options->report_fd, 0);
@@ -574,7 +400,7 @@ int pipeline_prepare(Pipeline *p, struct pollfd *fds)
         return 0;
     if (feedback_at < until)
         until = feedback_at;
-    if ((p->has_chunk || p->stopping || p->reader.state != WAL_READER_STREAMING) &&
+    if ((p->flow.has_chunk || p->stopping || p->reader.state != WAL_READER_STREAMING) &&
         now + BLOCKED_WAIT_MS < until)
         until = now + BLOCKED_WAIT_MS;
     return until > now ? (int)(until - now) : 0;
@@ -609,25 +435,26 @@ void pipeline_stop(Pipeline *p)
         return;
     p->stopping = true;
     p->stop_by_ms = clock_monotonic_ms() + STOP_MS;
-    message_log(MESSAGE_INFO, "stopping with %" PRIu64 " events in flight", progress_in_flight(&p->progress));
+    message_log(MESSAGE_INFO, "stopping with %" PRIu64 " events in flight",
+                progress_in_flight(&p->flow.progress));
 }
 
 bool pipeline_is_done(const Pipeline *p)
 {
-    return p->stopping && (progress_in_flight(&p->progress) == 0 || p->now_ms >= p->stop_by_ms);
+    return p->stopping && (progress_in_flight(&p->flow.progress) == 0 || p->now_ms >= p->stop_by_ms);
 }
 
 void pipeline_finish(Pipeline *p)
 {
-    uint64_t acked_lsn = progress_confirmed_lsn(&p->progress);
+    uint64_t acked_lsn = progress_confirmed_lsn(&p->flow.progress);
     Failure ignored = {""};
 
-    (void)wal_reader_feedback(&p->reader, progress_received_lsn(&p->progress), acked_lsn, &ignored);
+    (void)wal_reader_feedback(&p->reader, progress_received_lsn(&p->flow.progress), acked_lsn, &ignored);
     p->report_at_ms = p->now_ms;
     (void)give_report(p);
     message_log(MESSAGE_INFO,
                 "stopped; confirmed up to %" PRIX32 "/%" PRIX32 ", %" PRIu64 " events in flight",
-                (uint32_t)(acked_lsn >> 32), (uint32_t)acked_lsn, progress_in_flight(&p->progress));
+                (uint32_t)(acked_lsn >> 32), (uint32_t)acked_lsn, progress_in_flight(&p->flow.progress));
 }
 
 void pipeline_report_failure(Pipeline *p, const Failure *failure)

@@ -20,6 +20,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "properties.h"
+
 /* A record may be this much larger in its batch than its value: key, record and batch heads. */
 #define RECORD_OVERHEAD_BYTES    1048576u
 #define ADMIN_REQUEST_TIMEOUT_MS 10000
@@ -38,48 +40,9 @@ struct Producer {
 
 /* ---- settings ---- */
 
-/*
- * What a properties file may set: how to reach the brokers and prove who one is. Not those that load
- * libraries or run commands, and not those on which at-least-once delivery or the memory bound rests.
- */
-static const char *const allowed_properties[] = {
-    "security.protocol",
-    "sasl.mechanism",
-    "sasl.mechanisms",
-    "sasl.username",
-    "sasl.password",
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.key.location",
-    "ssl.key.password",
-    "ssl.crl.location",
-    "ssl.cipher.suites",
-    "ssl.endpoint.identification.algorithm",
-    "enable.ssl.certificate.verification",
-    "broker.address.family",
-    "socket.keepalive.enable",
-    "socket.nagle.disable",
-    "socket.timeout.ms",
-    "socket.connection.setup.timeout.ms",
-    "reconnect.backoff.max.ms",
-    "compression.type",
-    "compression.codec",
-    "compression.level",
-    "linger.ms",
-    "batch.size",
-    "batch.num.messages",
-};
-
-static bool property_is_allowed(const char *name)
+static bool set_property(void *context, const char *name, const char *value, Failure *failure)
 {
-    for (size_t i = 0; i < sizeof allowed_properties / sizeof allowed_properties[0]; i++)
-        if (strcmp(name, allowed_properties[i]) == 0)
-            return true;
-    return false;
-}
-
-static bool set_property(rd_kafka_conf_t *conf, const char *name, const char *value, Failure *failure)
-{
+    rd_kafka_conf_t *conf = context;
     char error[256];
 
     if (rd_kafka_conf_set(conf, name, value, error, sizeof error) == RD_KAFKA_CONF_OK)
@@ -93,56 +56,6 @@ static bool set_number(rd_kafka_conf_t *conf, const char *name, uint32_t value, 
 
     (void)snprintf(text, sizeof text, "%u", value);
     return set_property(conf, name, text, failure);
-}
-
-static char *trim(char *text)
-{
-    size_t length;
-
-    text += strspn(text, " \t");
-    length = strlen(text);
-    while (length > 0 && strchr(" \t\r\n", text[length - 1]))
-        text[--length] = '\0';
-    return text;
-}
-
-/* Values may be secrets: no message shows one. */
-static bool set_property_line(rd_kafka_conf_t *conf, const char *path, int line_number, char *line,
-                              Failure *failure)
-{
-    char *name = trim(line);
-    char *value = strchr(name, '=');
-
-    if (*name == '\0' || *name == '#')
-        return true;
-    if (value == NULL)
-        return failure_set(failure, "%s:%d: a line must read name=value", path, line_number);
-    *value++ = '\0';
-    name = trim(name);
-    if (!property_is_allowed(name))
-        return failure_set(failure, "%s:%d: the Kafka property \"%s\" may not be set here", path, line_number,
-                           name);
-    return set_property(conf, name, trim(value), failure);
-}
-
-static bool set_properties_file(rd_kafka_conf_t *conf, const char *path, Failure *failure)
-{
-    char line[4096];
-    FILE *file = fopen(path, "re");
-    bool ok = true;
-
-    if (file == NULL)
-        return failure_set(failure, "could not open properties file \"%s\": %s", path, strerror(errno));
-    for (int number = 1; ok && fgets(line, sizeof line, file); number++) {
-        if (strlen(line) == sizeof line - 1)
-            ok = failure_set(failure, "%s:%d: the line is too long", path, number);
-        else
-            ok = set_property_line(conf, path, number, line, failure);
-    }
-    if (ok && ferror(file))
-        ok = failure_set(failure, "could not read properties file \"%s\": %s", path, strerror(errno));
-    fclose(file);
-    return ok;
 }
 
 static bool configure(rd_kafka_conf_t *conf, const ProducerSettings *settings, Failure *failure)
@@ -172,7 +85,7 @@ static bool configure(rd_kafka_conf_t *conf, const ProducerSettings *settings, F
     ok = ok &&
          set_number(conf, "message.max.bytes", PRODUCE_MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES, failure);
     if (ok && settings->properties_file)
-        ok = set_properties_file(conf, settings->properties_file, failure);
+        ok = properties_read(settings->properties_file, set_property, conf, failure);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
     return ok;
 }

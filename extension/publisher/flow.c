@@ -1,0 +1,196 @@
+/*
+ * flow.c - takes chunks through, and the deliveries back; see flow.h.
+ */
+#include "flow.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define RETRY_MS 1000
+
+bool flow_init(Flow *f, Producer *producer, SchemaTopic *schemas, uint16_t epoch, size_t in_flight_max,
+               Failure *failure)
+{
+    f->producer = producer;
+    f->schemas = schemas;
+    f->epoch = epoch;
+    f->in_flight_max = in_flight_max;
+    f->acked = malloc(in_flight_max);
+    if (f->acked == NULL)
+        return failure_set(failure, "out of memory");
+    flow_start(f, 0);
+    return true;
+}
+
+void flow_fini(Flow *f)
+{
+    compose_buffer_free(&f->compose);
+    free(f->acked);
+    f->acked = NULL;
+}
+
+void flow_start(Flow *f, uint64_t start_lsn)
+{
+    progress_init(&f->progress, f->acked, f->in_flight_max, f->marks, FLOW_MARKS_MAX, start_lsn);
+}
+
+void flow_begin_chunk(Flow *f, const uint8_t *data, size_t size, uint64_t lsn)
+{
+    assert(!f->has_chunk);
+    f->chunk = wh_chunk_reader(data, size);
+    f->chunk_lsn = lsn;
+    f->has_chunk = true;
+    f->has_item = false;
+}
+
+static FlowStep send_event(Flow *f, int32_t partition, Failure *failure)
+{
+    WhSlice key, value;
+    uint64_t ticket;
+    ProduceResult result;
+    Failure why = {""};
+
+    if (progress_is_full(&f->progress))
+        return FLOW_BLOCKED;
+    if (!compose_event(&f->compose, &f->item, f->epoch, &key, &value, &why)) {
+        failure_set(failure,
+                    "an event of topic \"%s\" at commit LSN %" PRIX32 "/%" PRIX32 " cannot be sent: %s",
+                    producer_topic_name(f->topic), (uint32_t)(f->item.event.commit_lsn >> 32),
+                    (uint32_t)f->item.event.commit_lsn, why.text);
+        return FLOW_FAILED;
+    }
+    ticket = progress_open(&f->progress);
+    result = producer_send(f->producer, f->topic, partition, key, value,
+                           produce_tag(PRODUCE_TAG_EVENT, ticket), failure);
+    if (result == PRODUCE_SENT)
+        return FLOW_DONE;
+    progress_cancel(&f->progress, ticket);
+    return result == PRODUCE_LATER ? FLOW_BLOCKED : FLOW_FAILED;
+}
+
+static FlowStep send_truncate(Flow *f, int64_t now_ms, Failure *failure)
+{
+    FlowTruncate *t = &f->truncate;
+    FlowStep step;
+
+    if (t->state == TRUNCATE_NONE && now_ms >= t->retry_at_ms) {
+        if (!producer_describe_topic(f->producer, producer_topic_name(f->topic),
+                                     produce_tag(PRODUCE_TAG_DESCRIBE, ++t->number), failure))
+            return FLOW_FAILED;
+        t->state = TRUNCATE_ASKED;
+    }
+    if (t->state != TRUNCATE_SENDING)
+        return FLOW_BLOCKED;
+    for (; t->next_partition < t->partitions; t->next_partition++) {
+        step = send_event(f, t->next_partition, failure);
+        if (step != FLOW_DONE)
+            return step;
+    }
+    t->state = TRUNCATE_NONE;
+    t->retry_at_ms = 0;
+    return FLOW_DONE;
+}
+
+static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
+{
+    uint64_t fingerprint = f->item.event.fingerprint;
+
+    progress_begin(&f->progress);
+    if (f->topic == NULL || f->topic_fingerprint != fingerprint) {
+        f->topic = schema_topic_find(f->schemas, fingerprint);
+        f->topic_fingerprint = fingerprint;
+        if (f->topic == NULL) {
+            failure_set(failure, "an event names schema %016" PRIx64 ", which was not sent before it",
+                        fingerprint);
+            return FLOW_FAILED;
+        }
+    }
+    return f->item.event.operation == WH_OP_TRUNCATE ? send_truncate(f, now_ms, failure)
+                                                     : send_event(f, -1, failure);
+}
+
+static FlowStep take_schema(Flow *f, int64_t now_ms, Failure *failure)
+{
+    SchemaStep step = schema_topic_offer(f->schemas, f->item.fingerprint, f->item.schema, now_ms, failure);
+
+    return step == SCHEMA_READY ? FLOW_DONE : step == SCHEMA_WAIT ? FLOW_BLOCKED : FLOW_FAILED;
+}
+
+static FlowStep take_commit(Flow *f, Failure *failure)
+{
+    if (progress_commit(&f->progress, f->item.end_lsn, f->item.event.commit_time_us))
+        return FLOW_DONE;
+    failure_set(failure,
+                "a transaction ends at LSN %" PRIX32 "/%" PRIX32 ", before the one that came earlier",
+                (uint32_t)(f->item.end_lsn >> 32), (uint32_t)f->item.end_lsn);
+    return FLOW_FAILED;
+}
+
+static FlowStep take_item(Flow *f, int64_t now_ms, Failure *failure)
+{
+    switch (f->item.kind) {
+    case WH_CHUNK_SCHEMA:
+        return take_schema(f, now_ms, failure);
+    case WH_CHUNK_EVENT:
+        return take_event(f, now_ms, failure);
+    case WH_CHUNK_COMMIT:
+        return take_commit(f, failure);
+    case WH_CHUNK_ERROR:
+        failure_set(failure,
+                    "the output plugin's chunk at LSN %" PRIX32 "/%" PRIX32 " is damaged: %s at byte %zu",
+                    (uint32_t)(f->chunk_lsn >> 32), (uint32_t)f->chunk_lsn, f->chunk.reader.error,
+                    f->chunk.reader.error_offset);
+        return FLOW_FAILED;
+    case WH_CHUNK_END:
+        break;
+    }
+    return FLOW_DONE;
+}
+
+FlowStep flow_continue(Flow *f, int64_t now_ms, Failure *failure)
+{
+    FlowStep step;
+
+    for (;;) {
+        if (!f->has_item) {
+            wh_chunk_next(&f->chunk, &f->item);
+            f->has_item = true;
+        }
+        step = take_item(f, now_ms, failure);
+        if (step != FLOW_DONE)
+            return step;
+        f->has_item = false;
+        if (f->item.kind == WH_CHUNK_END)
+            break;
+    }
+    if (f->chunk.in_transaction)
+        progress_begin(&f->progress);
+    f->has_chunk = false;
+    return FLOW_DONE;
+}
+
+static bool handle_partitions(Flow *f, const ProducerEvent *event, int64_t now_ms, Failure *failure)
+{
+    FlowTruncate *t = &f->truncate;
+
+    if (t->state != TRUNCATE_ASKED || produce_tag_number(event->tag) != t->number)
+        return true;
+    if (event->kind == PRODUCER_TOPIC_PARTITIONS) {
+        t->state = TRUNCATE_SENDING;
+        t->partitions = event->partitions;
+        t->next_partition = 0;
+        return true;
+    }
+    t->state = TRUNCATE_NONE;
+    t->retry_at_ms = now_ms + RETRY_MS;
+    return event->retriable || failure_set(failure, "%s", event->text);
+}
+
+bool flow_handle(Flow *f, const ProducerEvent *event, int64_t now_ms, Failure *failure)
+{
+    if (produce_tag_kind(event->tag) == PRODUCE_TAG_DESCRIBE)
+        return handle_partitions(f, event, now_ms, failure);
+    return progress_ack(&f->progress, produce_tag_number(event->tag)) ||
+           failure_set(failure, "Kafka's client acknowledged an event twice");
+}

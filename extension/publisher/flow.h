@@ -1,0 +1,74 @@
+/*
+ * flow.h - chunks on their way into Kafka, item by item.
+ *
+ *      chunk --> schema --> schema_topic: known to Kafka before anything that names it
+ *            \-> event  --> compose --> message with a ticket --> produce
+ *            \-> commit --> progress <-- deliveries
+ *
+ * Back-pressure: when the window of tickets or librdkafka's queue is full, or a schema is on its way, the
+ * flow is blocked, and the chunk stays where it is until it is gone on with.
+ */
+#ifndef WALHOUSE_PUBLISHER_FLOW_H
+#define WALHOUSE_PUBLISHER_FLOW_H
+
+#include "compose.h"
+#include "extension/common/chunk.h"
+#include "progress.h"
+#include "schema_topic.h"
+
+/* Marks between two confirmed LSNs; when they are used up, LSNs are confirmed in larger steps. */
+#define FLOW_MARKS_MAX 4096
+
+typedef enum FlowStep {
+    FLOW_DONE,    /* the chunk has gone through */
+    FLOW_BLOCKED, /* go on after the next poll of the producer */
+    FLOW_FAILED   /* failure says why */
+} FlowStep;
+
+/* A truncate goes to every partition; how many there are is asked when it comes. */
+typedef struct FlowTruncate {
+    enum { TRUNCATE_NONE, TRUNCATE_ASKED, TRUNCATE_SENDING } state;
+    int32_t partitions;
+    int32_t next_partition;
+    int64_t retry_at_ms;
+    uint64_t number; /* tags the newest question */
+} FlowTruncate;
+
+typedef struct Flow {
+    Producer *producer;
+    SchemaTopic *schemas;
+    uint16_t epoch;
+    Progress progress;
+    uint8_t *acked; /* in_flight_max bytes, its own */
+    size_t in_flight_max;
+    ProgressMark marks[FLOW_MARKS_MAX];
+
+    /* the chunk on its way, borrowed, and the item of it that is next */
+    bool has_chunk;
+    bool has_item;
+    WhChunkReader chunk;
+    WhChunkItem item;
+    uint64_t chunk_lsn;
+    ComposeBuffer compose;
+    FlowTruncate truncate;
+    uint64_t topic_fingerprint; /* of the last event */
+    ProduceTopic *topic;        /* and its topic; NULL: none yet */
+} Flow;
+
+/* producer and schemas must outlive it. */
+bool flow_init(Flow *flow, Producer *producer, SchemaTopic *schemas, uint16_t epoch, size_t in_flight_max,
+               Failure *failure);
+/* May be called on a zeroed flow. */
+void flow_fini(Flow *flow);
+
+/* The stream begins: the slot has confirmed start_lsn. */
+void flow_start(Flow *flow, uint64_t start_lsn);
+/* Takes up a chunk, when there is none; data must stay until it is DONE. lsn: where the server says it is. */
+void flow_begin_chunk(Flow *flow, const uint8_t *data, size_t size, uint64_t lsn);
+/* Goes on with the chunk where it was left. */
+FlowStep flow_continue(Flow *flow, int64_t now_ms, Failure *failure);
+
+/* Takes the producer's deliveries of events and answers about partitions. */
+bool flow_handle(Flow *flow, const ProducerEvent *event, int64_t now_ms, Failure *failure);
+
+#endif

@@ -50,7 +50,7 @@ static const Option options[] = {
          "file whose first line is the password"),
     NUMBER("clickhouse", "timeout_s", clickhouse_timeout_s, "120", 1, 3600,
            "an insert that takes longer is tried again, in seconds"),
-    NUMBER("batch", "max_rows", batch_max_rows, "100000", 1, 1000000, "rows of a batch"),
+    NUMBER("batch", "max_rows", batch_max_rows, "50000", 1, 1000000, "rows of a batch"),
     NUMBER("batch", "max_bytes", batch_max_bytes, "16777216", 65536, 1073741824, "bytes of a batch"),
     NUMBER("batch", "max_delay_ms", batch_max_delay_ms, "1000", 1, 60000,
            "a row waits no longer for its batch to fill, in milliseconds"),

@@ -184,7 +184,7 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
            kafka_conf_set(conf, "topic.metadata.refresh.interval.ms", "10000", error) &&
            kafka_conf_set(conf, "fetch.wait.max.ms", "100", error) &&
            kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", error) &&
-           kafka_conf_set(conf, "queued.min.messages", "200000", error) &&
+           kafka_conf_set(conf, "queued.min.messages", "30000", error) &&
            kafka_conf_set(conf, "queued.max.messages.kbytes", kbytes, error);
 }
 

@@ -205,12 +205,13 @@ static Status run(ClickHouse *client, Text *sql, Error *error)
 }
 
 static Status create_view(ClickHouse *client, const Config *config, const TableSchema *table,
-                          const FoundColumn *found, size_t found_count, bool replace, Error *error)
+                          const FoundColumn *found, size_t found_count, Error *error)
 {
     Text sql = {0};
     Status status;
 
-    text_appendf(&sql, replace ? "CREATE OR REPLACE VIEW " : "CREATE VIEW IF NOT EXISTS ");
+    /* A view keeps the types of its columns from when it was made, so it is made anew for each schema. */
+    text_appendf(&sql, "CREATE OR REPLACE VIEW ");
     append_qualified(&sql, config->clickhouse_database, table->view_name);
     text_appendf(&sql, " AS SELECT ");
     for (size_t i = 0; i < found_count; i++) {
@@ -314,7 +315,7 @@ Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, 
         status = read_columns(client, config, table, &answer, found, &count, error);
     }
     if (status == STATUS_OK)
-        status = create_view(client, config, table, found, count, changed, error);
+        status = create_view(client, config, table, found, count, error);
     table->ready = status == STATUS_OK;
     json_decref(answer);
     free(found);

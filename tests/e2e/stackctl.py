@@ -160,6 +160,23 @@ class Stack:
                 f"{table}: {len(missing)} rows only in Postgres, {len(surplus)} only in the view; "
                 f"first {missing[:3]} and {surplus[:3]}")
 
+    # ---- Kafka ----
+
+    def produce(self, topic, value, key):
+        """One message, byte for byte."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(value)
+            file.flush()
+            subprocess.run(["kcat", "-b", self.env["KAFKA_BROKERS"], "-t", topic, "-P", "-k", key, file.name], check=True,
+                           timeout=30, stdin=subprocess.DEVNULL)
+
+    def consume(self, topic):
+        """Every message of a topic as (key, value, headers)."""
+        out = subprocess.run(["kcat", "-b", self.env["KAFKA_BROKERS"], "-t", topic, "-C", "-e", "-q", "-J"], check=True,
+                             timeout=30, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
+        messages = [json.loads(line) for line in out.decode(errors="replace").splitlines()]
+        return [(m.get("key"), m.get("payload"), dict(zip(m["headers"][::2], m["headers"][1::2]))) for m in messages]
+
     # ---- HTTP ----
 
     def get(self, url, timeout=10):

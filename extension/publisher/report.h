@@ -15,8 +15,8 @@
 
 /*
  *  starting --> connecting --> streaming <--> waiting_for_kafka
- *      |          |   |            |              ^   |
- *      |          |   +------------|--------------+   |
+ *      |          |   ^            |              ^   |
+ *      |          |   +------------|--------------+   |   (Kafka is away before the first event)
  *      +----------+----------------+------------------+--> failed
  */
 typedef enum WhPublisherState {

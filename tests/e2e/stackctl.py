@@ -3,6 +3,8 @@
 Everything goes through tests/stack/stack; what it prints about the parts is all that a test knows of them.
 """
 
+import collections
+import decimal
 import json
 import os
 import pathlib
@@ -24,8 +26,18 @@ POSTGRES_TEXT = {
     "timestamp with time zone": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
     "timestamp without time zone": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
 }
-CLICKHOUSE_TEXT_SETTINGS = {"output_format_decimal_trailing_zeros": "1"}
 FLOATS = {"real", "double precision"}
+
+
+def comparable(value, kind):
+    """Numbers by value: 1.00 and 1 are one number to both databases, and each writes it in its way."""
+    if value is None:
+        return None
+    if kind in FLOATS:
+        return repr(float(value))
+    if kind == "numeric" and decimal.Decimal(value).is_finite():
+        return decimal.Decimal(value)
+    return value
 
 
 def quote(identifier):
@@ -131,26 +143,17 @@ class Stack:
         name = table if schema == "public" else f"{schema}.{table}"
         texts = ", ".join(f"toString({backtick(column)})" for column, _ in self.columns(table, schema))
         return [tuple(row) for row in
-                self.clickhouse_rows(f"SELECT {texts} FROM {backtick(name)}", **CLICKHOUSE_TEXT_SETTINGS)]
+                self.clickhouse_rows(f"SELECT {texts} FROM {backtick(name)}")]
 
     def differences(self, table, schema="public"):
         """Rows that only the source has, and rows that only the view has; a row twice in one is a difference too."""
         kinds = [kind for _, kind in self.columns(table, schema)]
 
-        def comparable(row):
-            return tuple(
-                value if value is None or kind not in FLOATS else repr(float(value)) for value, kind in zip(row, kinds))
-
         def count(rows):
-            counts = {}
-            for row in rows:
-                counts[comparable(row)] = counts.get(comparable(row), 0) + 1
-            return counts
+            return collections.Counter(tuple(map(comparable, row, kinds)) for row in rows)
 
         source, warehouse = count(self.source_rows(table, schema)), count(self.warehouse_rows(table, schema))
-        missing = [row for row, n in source.items() if n > warehouse.get(row, 0)]
-        surplus = [row for row, n in warehouse.items() if n > source.get(row, 0)]
-        return missing, surplus
+        return list(source - warehouse), list(warehouse - source)
 
     def assert_equal(self, *tables):
         """Every table's view holds exactly the rows that Postgres holds, each once."""

@@ -34,6 +34,8 @@ process_start() {
     { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
     # The name, in parentheses, may hold anything; what follows is the third field and on.
     read -ra fields <<<"${stat##*) }"
+    # A process that went between opening and reading has an empty file.
+    [ ${#fields[@]} -gt 19 ] || return 1
     [[ ${fields[0]} != [ZX] ]] && echo "${fields[19]}"
 }
 

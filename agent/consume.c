@@ -714,3 +714,17 @@ Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error)
         rd_kafka_topic_partition_list_destroy(ends);
     return status;
 }
+
+Status consumer_probe(Consumer *consumer, int timeout_ms, Error *error)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t result = rd_kafka_metadata(consumer->group, 0, NULL, &metadata, timeout_ms);
+
+    atomic_store(&consumer->metrics->kafka_reachable, result == RD_KAFKA_RESP_ERR_NO_ERROR);
+    if (metadata)
+        rd_kafka_metadata_destroy(metadata);
+    return result == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? STATUS_OK
+               : status_fail(error, STATUS_RETRY, "Kafka at %s does not answer: %s",
+                             consumer->config->kafka_brokers, rd_kafka_err2str(result));
+}

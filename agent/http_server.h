@@ -1,0 +1,26 @@
+/*
+ * http_server.h - health, metrics and the dashboard over HTTP; http_server.c is the only file that knows
+ * libmicrohttpd.
+ *
+ *      GET /healthz      200: the process lives
+ *      GET /readyz       200: Kafka and ClickHouse answer, all schemas are read, no table is stopped; else
+ * 503 with the reasons GET /metrics      Prometheus's text format GET /api/summary  what the dashboard shows
+ *      GET /api/lag      messages that the group has not loaded, asked of the brokers now
+ *      GET /…            the dashboard's pages
+ */
+#ifndef WALHOUSE_AGENT_HTTP_SERVER_H
+#define WALHOUSE_AGENT_HTTP_SERVER_H
+
+#include "agent/consume.h"
+#include "agent/metrics.h"
+#include "agent/registry.h"
+
+typedef struct HttpServer HttpServer;
+
+/* Listens on [http] listen. NULL: *error says why. The arguments outlive the server. */
+HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry *registry, Metrics *metrics,
+                              Error *error);
+/* Waits for the answers that are being made. NULL is fine. */
+void http_server_stop(HttpServer *server);
+
+#endif

@@ -31,7 +31,8 @@ take_port() {
 # process_start PID: its start in clock ticks since boot; fails when there is no such process, or only its remains.
 process_start() {
     local stat fields
-    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    # Not $(<file): bash may end the shell when the file is not there, whatever follows ||.
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # The name, in parentheses, may hold anything; what follows is the third field and on.
     read -ra fields <<<"${stat##*) }"
     # A process that went between opening and reading has an empty file.

@@ -110,6 +110,7 @@ lint:
 	tools/lint
 
 bench: all
+	@tools/setup check
 	tools/install-extension
 	tests/bench/run
 

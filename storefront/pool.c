@@ -1,0 +1,121 @@
+/*
+ * pool.c - a few connections to Postgres; see pool.h.
+ */
+#include "storefront/pool.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/log.h"
+
+struct Pool {
+    char *conninfo;
+    pthread_mutex_t lock;
+    pthread_cond_t given;
+    PGconn **idle; /* may hold NULLs: places whose connection is to be made */
+    unsigned idle_count;
+    unsigned size;
+};
+
+Pool *pool_new(const char *conninfo, unsigned size)
+{
+    Pool *pool = calloc(1, sizeof *pool);
+
+    if (pool == NULL)
+        return NULL;
+    pool->conninfo = strdup(conninfo);
+    pool->idle = calloc(size, sizeof(PGconn *));
+    pool->size = pool->idle_count = size;
+    if (pool->conninfo && pool->idle && pthread_mutex_init(&pool->lock, NULL) == 0) {
+        if (pthread_cond_init(&pool->given, NULL) == 0)
+            return pool;
+        (void)pthread_mutex_destroy(&pool->lock);
+    }
+    free(pool->conninfo);
+    free(pool->idle);
+    free(pool);
+    return NULL;
+}
+
+void pool_free(Pool *pool)
+{
+    if (pool == NULL)
+        return;
+    for (unsigned i = 0; i < pool->idle_count; i++)
+        PQfinish(pool->idle[i]);
+    (void)pthread_cond_destroy(&pool->given);
+    (void)pthread_mutex_destroy(&pool->lock);
+    free(pool->conninfo);
+    free(pool->idle);
+    free(pool);
+}
+
+static void put_back(Pool *pool, PGconn *connection)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->idle[pool->idle_count++] = connection;
+    (void)pthread_cond_signal(&pool->given);
+    (void)pthread_mutex_unlock(&pool->lock);
+}
+
+/* A place of the pool; false: none was free in time. */
+static bool take_place(Pool *pool, int timeout_ms, PGconn **connection)
+{
+    struct timespec deadline;
+    bool taken;
+
+    (void)clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += timeout_ms / 1000;
+    deadline.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (deadline.tv_nsec >= 1000000000L) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= 1000000000L;
+    }
+    (void)pthread_mutex_lock(&pool->lock);
+    while (pool->idle_count == 0 && pthread_cond_timedwait(&pool->given, &pool->lock, &deadline) == 0)
+        ;
+    taken = pool->idle_count > 0;
+    if (taken)
+        *connection = pool->idle[--pool->idle_count];
+    (void)pthread_mutex_unlock(&pool->lock);
+    return taken;
+}
+
+/* A connection that the server closed while it was idle is noticed here, not in the middle of an order. */
+static bool still_open(PGconn *connection)
+{
+    return connection && PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK;
+}
+
+PGconn *pool_take(Pool *pool, int timeout_ms, const char **why)
+{
+    PGconn *connection;
+
+    if (!take_place(pool, timeout_ms, &connection)) {
+        *why = "too many orders are being placed at once; try again in a moment";
+        return NULL;
+    }
+    if (still_open(connection))
+        return connection;
+    PQfinish(connection);
+    connection = PQconnectdb(pool->conninfo);
+    if (connection && PQstatus(connection) == CONNECTION_OK)
+        return connection;
+    if (connection)
+        log_warning("Postgres does not answer: %s", PQerrorMessage(connection));
+    PQfinish(connection);
+    put_back(pool, NULL);
+    *why = "the shop's database does not answer; try again in a moment";
+    return NULL;
+}
+
+void pool_give(Pool *pool, PGconn *connection)
+{
+    if (PQstatus(connection) != CONNECTION_OK || PQtransactionStatus(connection) != PQTRANS_IDLE) {
+        PQfinish(connection);
+        connection = NULL;
+    }
+    put_back(pool, connection);
+}

@@ -1,0 +1,36 @@
+/*
+ * request.h - an order as a customer sends it, checked before anything is asked of the database.
+ */
+#ifndef WALHOUSE_STOREFRONT_REQUEST_H
+#define WALHOUSE_STOREFRONT_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ORDER_ITEMS_MAX    50
+#define ORDER_QUANTITY_MAX 99
+#define SKU_BYTES_MAX      32
+#define NAME_BYTES_MAX     100
+#define UUID_BYTES         36
+
+typedef struct OrderItem {
+    char sku[SKU_BYTES_MAX + 1];
+    int quantity;
+} OrderItem;
+
+typedef struct OrderRequest {
+    char customer_id[UUID_BYTES + 1];
+    char customer_name[NAME_BYTES_MAX + 1];
+    OrderItem items[ORDER_ITEMS_MAX]; /* each sku once */
+    size_t item_count;
+} OrderRequest;
+
+/* NULL when body is an order, else what is wrong with it (a constant text). */
+const char *order_request_parse(const void *body, size_t size, OrderRequest *order);
+
+/* 8-4-4-4-12 hexadecimal digits. */
+bool uuid_is_valid(const char *text);
+/* 1 to SKU_BYTES_MAX of A-Z a-z 0-9 - _ */
+bool sku_is_valid(const char *text);
+
+#endif

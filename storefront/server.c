@@ -1,0 +1,204 @@
+/*
+ * server.c - the storefront's HTTP interface: each route checks what came, asks the shop, and says what
+ * became of it.
+ *
+ *      GET  /healthz                    200 when Postgres answers
+ *      GET  /api/products               all products
+ *      GET  /api/products/SKU           one
+ *      POST /api/orders                 places an order: 201, or 409 when something is out of stock
+ *      GET  /api/orders?customer=UUID   a customer's orders
+ *      GET  /api/orders/ID              one
+ *      everything else                  the page
+ */
+#include "storefront/server.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/httpd.h"
+#include "storefront/shop.h"
+
+#define BODY_BYTES_MAX  16384
+#define CONNECTIONS_MAX 512
+#define THREADS         16
+#define TIMEOUT_S       30
+#define ID_DIGITS_MAX   18
+
+struct Server {
+    Pool *pool;
+    Httpd *httpd;
+};
+
+static void reply_json(HttpdResponse *response, unsigned status, char *json)
+{
+    response->status = status;
+    response->content_type = "application/json";
+    response->body = json;
+    response->body_size = json ? strlen(json) : 0;
+}
+
+/* {"error": {"code", "message"}}, and the item it is about where there is one. */
+static void reply_error(HttpdResponse *response, unsigned status, const char *code, const char *message,
+                        const ShopAnswer *about)
+{
+    json_t *error = json_pack("{s:s, s:s}", "code", code, "message", message);
+    json_t *whole;
+
+    if (about) {
+        (void)json_object_set_new(error, "sku", json_string(about->sku));
+        (void)json_object_set_new(error, "available", json_integer(about->available));
+    }
+    whole = json_pack("{s:o}", "error", error);
+    reply_json(response, status, json_dumps(whole, JSON_COMPACT));
+    json_decref(whole);
+}
+
+static void reply_out_of_stock(HttpdResponse *response, const ShopAnswer *answer)
+{
+    char message[128];
+
+    (void)snprintf(message, sizeof message,
+                   answer->available > 0 ? "Only %2$d of %1$s are left in stock." : "%1$s is out of stock.",
+                   answer->sku, answer->available);
+    reply_error(response, 409, "out_of_stock", message, answer);
+}
+
+static void reply(HttpdResponse *response, ShopResult result, ShopAnswer *answer, unsigned ok_status)
+{
+    switch (result) {
+    case SHOP_OK:
+        reply_json(response, ok_status, answer->json);
+        return;
+    case SHOP_NOT_FOUND:
+        reply_error(response, 404, "not_found", "There is no such thing in the shop.", NULL);
+        return;
+    case SHOP_OUT_OF_STOCK:
+        reply_out_of_stock(response, answer);
+        return;
+    case SHOP_UNAVAILABLE:
+        reply_error(response, 503, "unavailable", answer->problem, NULL);
+        return;
+    case SHOP_UNKNOWN:
+        reply_error(
+            response, 503, "unknown_outcome",
+            "The connection was lost while the order was being placed: it may have been placed or not. "
+            "Look at your orders before you order again.",
+            NULL);
+        return;
+    }
+}
+
+static void get_health(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    const char *why;
+    PGconn *connection = pool_take(server->pool, 1000, &why);
+
+    (void)request;
+    if (connection == NULL) {
+        reply_error(response, 503, "unavailable", why, NULL);
+        return;
+    }
+    pool_give(server->pool, connection);
+    (void)httpd_reply_text(response, 200, "text/plain", "ok\n");
+}
+
+static void get_products(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    ShopAnswer answer = {0};
+
+    (void)request;
+    reply(response, shop_products(server->pool, &answer), &answer, 200);
+}
+
+static void get_product(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    ShopAnswer answer = {0};
+
+    if (!sku_is_valid(request->tail))
+        reply_error(response, 400, "invalid", "A sku is 1 to 32 letters, digits, hyphens and underscores.",
+                    NULL);
+    else
+        reply(response, shop_product(server->pool, request->tail, &answer), &answer, 200);
+}
+
+static void get_orders(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    ShopAnswer answer = {0};
+    const char *customer = httpd_query(request, "customer");
+
+    if (customer == NULL || !uuid_is_valid(customer))
+        reply_error(response, 400, "invalid", "Say whose orders: ?customer= and a UUID.", NULL);
+    else
+        reply(response, shop_orders(server->pool, customer, &answer), &answer, 200);
+}
+
+static void get_order(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    ShopAnswer answer = {0};
+    size_t digits = strspn(request->tail, "0123456789");
+
+    if (digits == 0 || digits > ID_DIGITS_MAX || request->tail[digits] != '\0')
+        reply_error(response, 400, "invalid", "An order's id is a number.", NULL);
+    else
+        reply(response, shop_order(server->pool, request->tail, &answer), &answer, 200);
+}
+
+static void post_order(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    ShopAnswer answer = {0};
+    OrderRequest *order = calloc(1, sizeof *order);
+    const char *problem = order ? order_request_parse(request->body, request->body_size, order) : NULL;
+
+    if (order == NULL)
+        reply_error(response, 503, "unavailable", "out of memory", NULL);
+    else if (problem)
+        reply_error(response, 400, "invalid", problem, NULL);
+    else
+        reply(response, shop_place_order(server->pool, order, &answer), &answer, 201);
+    free(order);
+}
+
+Server *server_start(const char *listen, const char *web, Pool *pool, char *error, size_t error_size)
+{
+    static const HttpdRoute routes[] = {
+        {"GET", "/healthz", get_health},         {"GET", "/api/products", get_products},
+        {"GET", "/api/products/*", get_product}, {"POST", "/api/orders", post_order},
+        {"GET", "/api/orders", get_orders},      {"GET", "/api/orders/*", get_order},
+    };
+    Server *server = calloc(1, sizeof *server);
+    HttpdSettings settings = {.listen = listen,
+                              .routes = routes,
+                              .route_count = sizeof routes / sizeof routes[0],
+                              .context = server,
+                              .static_directory = web,
+                              .body_bytes_max = BODY_BYTES_MAX,
+                              .connections_max = CONNECTIONS_MAX,
+                              .threads = THREADS,
+                              .timeout_s = TIMEOUT_S};
+
+    if (server == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    server->pool = pool;
+    server->httpd = httpd_start(&settings, error, error_size);
+    if (server->httpd)
+        return server;
+    free(server);
+    return NULL;
+}
+
+void server_stop(Server *server)
+{
+    if (server == NULL)
+        return;
+    httpd_stop(server->httpd);
+    free(server);
+}

@@ -1,166 +1,396 @@
-"""The agent by itself: what it does with messages that are no events, with tables that do not fit, and when it is stopped."""
+"""The agent alone, between a real broker and a real warehouse: what produce_events puts into Kafka is in the view exactly once, or
+a dead letter, whatever is killed on the way. Each test has topics, database and consumer group of its own.
+"""
 
+import collections
+import http.client
 import json
+import os
+import pathlib
+import re
+import signal
+import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from stackctl import Stack
+from stackctl import TREE, Stack
+
+BUILD = pathlib.Path(os.environ.get("WALHOUSE_BUILD", TREE / "build"))
+AGENT = BUILD / "bin" / "walhouse-agent"
+PRODUCE = BUILD / "tests" / "produce_events"
 
 
 @pytest.fixture(scope="module")
 def stack():
-    with Stack() as running:
-        running.sql("CREATE TABLE note (id int PRIMARY KEY, body text)")
-        running.sql("INSERT INTO note VALUES (1, 'first')")
-        running.wait(30)
+    with Stack("--no-agent") as running:
         yield running
 
 
-def letters(stack):
-    """Dead letters in the warehouse's mirror, as [reason, topic, error], in the order they came."""
-    return stack.clickhouse_rows("SELECT reason, topic, error FROM _walhouse_dead_letters FINAL ORDER BY time, offset")
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
-def test_readiness_and_metrics(stack):
-    assert stack.agent("/healthz").strip() == "ok"
-    assert json.loads(stack.agent("/readyz"))["ready"] is True
-    metrics = stack.agent("/metrics")
-    values = {}
-    for line in metrics.splitlines():
-        if line.startswith("#"):
-            assert line.split()[1] in ("HELP", "TYPE"), line
-            continue
-        name, value = line.rsplit(" ", 1)
-        values[name] = float(value)
-    assert values["walhouse_agent_rows_loaded_total"] >= 1
-    assert values["walhouse_agent_clickhouse_up"] == values["walhouse_agent_kafka_up"] == 1
-    assert values["walhouse_agent_tables_stopped"] == 0
-    assert values['walhouse_agent_insert_duration_seconds_bucket{le="+Inf"}'] == \
-        values["walhouse_agent_insert_duration_seconds_count"] >= 1
-    assert values['walhouse_agent_dead_letters_total{reason="undecodable"}'] == 0
+class Agent:
+    """A walhouse-agent process."""
+
+    def __init__(self, line):
+        self.port = free_port()
+        self.log = line.directory / f"agent-{self.port}.log"
+        config = line.directory / f"agent-{self.port}.conf"
+        config.write_text(
+            f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {line.name}\n"
+            f"[clickhouse]\nurl = {line.stack.env['CLICKHOUSE_URL']}\ndatabase = {line.name}\n"
+            f"[http]\nlisten = 127.0.0.1:{self.port}\nqueries = {line.directory}\n[batch]\n{line.batch}", encoding="ascii")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([str(AGENT), "--config", str(config)], stdin=subprocess.DEVNULL, stderr=log)
+
+    def get(self, path, timeout=15):
+        """Status and text."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def is_ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def ready(self):
+        return json.loads(self.get("/readyz")[1])
+
+    def lag(self):
+        status, text = self.get("/api/lag")
+        assert status == 200, text
+        return json.loads(text)["messages"]
+
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        text = self.get("/metrics")[1]
+        return sum(float(v) for v in re.findall(rf"^walhouse_agent_{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def terminate(self, seconds=25):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
 
 
-def test_lag_is_exact(stack):
-    lag = json.loads(stack.agent("/api/lag"))
-    assert lag["messages"] == 0
-    assert {p["topic"] for p in lag["partitions"]} == {"shop.public.note"}
-    assert sum(p["end"] for p in lag["partitions"]) == 1
-    stack.kill("agent")
-    stack.sql("INSERT INTO note SELECT g, 'more' FROM generate_series(2, 50) g")
-    time.sleep(1)
-    stack.start("agent")
-    stack.wait(60)
-    assert json.loads(stack.agent("/api/lag"))["messages"] == 0
-    stack.assert_equal("note")
+class Line:
+    """Topics and a database of one test, and its agents."""
+
+    def __init__(self, stack, directory, name):
+        self.stack = stack
+        self.directory = directory
+        self.name = name
+        self.batch = ""
+        self.agents = []
+
+    def agent(self, ready=True):
+        agent = Agent(self)
+        self.agents.append(agent)
+        self.stack.until(agent.is_ready if ready else lambda: agent.get("/healthz"), 30, "the agent is up")
+        return agent
+
+    def start_produce(self, kind="insert", **options):
+        arguments = [str(PRODUCE), "--brokers", self.stack.env["KAFKA_BROKERS"], "--prefix", self.name, "--kind", kind]
+        for name, value in options.items():
+            arguments += ["--" + name.replace("_", "-"), str(value)]
+        return subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
+
+    def produce(self, kind="insert", **options):
+        assert self.start_produce(kind, **options).wait(180) == 0
+
+    def rows(self, query):
+        return self.stack.clickhouse_rows(query, database=self.name)
+
+    def loaded(self, agent, seconds=60):
+        self.stack.until(lambda: agent.lag() == 0, seconds, "everything is loaded")
+
+    def assert_ids(self, first, count, quantity=1, table="orders"):
+        """The view holds these ids, each once, with this quantity, and nothing else."""
+        last = first + count - 1
+        assert self.rows(f"SELECT count(), uniqExact(id), min(id), max(id), min(quantity), max(quantity) FROM `{table}`") == [
+            [count, count, first, last, quantity, quantity]]
+
+    def letters(self):
+        return self.stack.consume(f"{self.name}.__dlq")
 
 
-@pytest.mark.parametrize("value, reason", [
-    (b"no event", "undecodable"),
-    (b"\x01", "undecodable"),
-    (b"\x02I\x00", "undecodable"),
-    (bytes([1]) + b"I\x00" + bytes(2) + b"\x11" * 8 + bytes(8) + b"\x01" + bytes(4) + bytes(8) + b"\x01x", "unknown_schema"),
+@pytest.fixture
+def line(stack, tmp_path, request):
+    opened = Line(stack, tmp_path, re.sub(r"[^a-z0-9]", "_", request.node.name.lower())[:60])
+    yield opened
+    for agent in opened.agents:
+        if agent.process.poll() is None:
+            agent.kill()
+
+
+def test_rows_of_every_operation(line):
+    agent = line.agent()
+    line.produce(count=1000, first=1, quantity=1, lsn=1000)
+    line.produce("update", count=500, first=1, quantity=2, lsn=2000)
+    line.produce("delete", count=100, first=901, lsn=3000)
+    line.loaded(agent)
+    assert line.rows("SELECT count(), uniqExact(id), sum(quantity), max(id) FROM orders") == [[900, 900, 1400, 900]]
+    # Every value as it was sent.
+    assert line.rows("SELECT customer_id, sku, toString(price), note, toString(placed_at), toString(_version) FROM orders "
+                     "WHERE id = 7") == [[7, "SKU-7", "0.07", "a little note here", "2026-01-01 00:00:00.000007",
+                                          str(1 << 112 | 2000 << 48 | 7)]]
+    assert line.rows("SELECT note FROM orders WHERE id = 10") == [[None]]
+    # What comes late, or again, changes nothing.
+    line.produce(count=1000, first=1, quantity=1, lsn=1000)
+    line.loaded(agent)
+    assert line.rows("SELECT count(), sum(quantity) FROM orders") == [[900, 1400]]
+
+
+def test_other_schemas_and_strange_names(line):
+    agent = line.agent()
+    line.produce(count=10, schema="audit", table="we`ird 'name\\")
+    line.loaded(agent)
+    line.assert_ids(1, 10, table="audit.we\\`ird 'name\\\\")
+
+
+def test_bad_messages_become_dead_letters_and_good_ones_flow(line):
+    agent = line.agent()
+    line.produce(count=100)
+    kinds = {"garbage": "undecodable", "long_body": "undecodable", "unknown": "unknown_schema",
+             "out_of_range": "value_out_of_range", "unchanged": "unchanged_value", "truncate": "rejected"}
+    for number, kind in enumerate(kinds):
+        line.produce(kind, count=3, first=1000 + 10 * number, lsn=0x3000000)
+        line.produce(count=1, first=101 + number)
+    line.stack.produce(f"{line.name}.public.orders", b"not an event at all", "a key")
+    line.produce(count=3, first=107)
+    line.loaded(agent)
+    line.assert_ids(1, 109)
+
+    letters = line.letters()
+    reasons = collections.Counter(headers["walhouse.reason"] for _, _, headers in letters)
+    assert reasons == {"undecodable": 7, "unknown_schema": 3, "value_out_of_range": 3, "unchanged_value": 3, "rejected": 3}
+    [(key, value, headers)] = [letter for letter in letters if letter[1] == "not an event at all"]
+    assert key == "a key"
+    assert headers["walhouse.topic"] == f"{line.name}.public.orders"
+    assert headers["walhouse.partition"] in ("0", "1") and headers["walhouse.offset"].isdigit()
+    assert abs(int(headers["walhouse.time"]) / 1e6 - time.time()) < 120 and headers["walhouse.error"]
+
+    summary = json.loads(agent.get("/api/summary")[1])
+    assert summary["dlq"] == {"count": 19, "by_reason": dict(reasons)}
+    assert agent.metric("dead_letters_total") == 19
+
+
+def test_a_row_that_clickhouse_refuses_is_found(line):
+    agent = line.agent()
+    line.produce(count=1)
+    line.loaded(agent)
+    line.stack.clickhouse("ALTER TABLE _orders ADD CONSTRAINT no_77 CHECK id % 1000 != 77", database=line.name)
+    line.produce(count=5000, first=1)
+    line.loaded(agent)
+    assert line.rows("SELECT count(), uniqExact(id), countIf(id % 1000 = 77) FROM orders") == [[4995, 4995, 0]]
+    letters = line.letters()
+    assert len(letters) == 5 and {headers["walhouse.reason"] for _, _, headers in letters} == {"rejected"}
+    assert all("no_77" in headers["walhouse.error"] for _, _, headers in letters)
+
+
+def test_warehouse_away_and_back(line):
+    agent = line.agent()
+    line.produce(count=1000)
+    line.loaded(agent)
+    line.stack.kill("warehouse")
+    try:
+        line.produce(count=1000, first=1001)
+        line.stack.until(lambda: not agent.is_ready(), 15, "readiness says that ClickHouse is away")
+        assert any("ClickHouse" in reason for reason in agent.ready()["reasons"])
+        assert agent.lag() == 1000
+        assert json.loads(agent.get("/api/summary")[1])["agent"]["last_error"]
+        assert agent.get("/healthz")[0] == 200
+    finally:
+        line.stack.start("warehouse")
+    line.loaded(agent)
+    line.assert_ids(1, 2000)
+    line.stack.until(agent.is_ready, 15, "ready again")
+    assert agent.metric("retries_total") > 0 and line.letters() == []
+
+
+def test_kafka_away_and_back(line):
+    agent = line.agent()
+    line.produce(count=1000)
+    line.loaded(agent)
+    line.stack.kill("kafka")
+    try:
+        line.stack.until(lambda: not agent.is_ready(), 20, "readiness says that Kafka is away")
+        assert any("Kafka" in reason for reason in agent.ready()["reasons"])
+    finally:
+        line.stack.start("kafka")
+    line.produce(count=1000, first=1001)
+    line.loaded(agent)
+    line.assert_ids(1, 2000)
+
+
+def test_terminated_without_the_others_it_still_ends_soon(line):
+    agent = line.agent()
+    line.produce(count=100)
+    line.loaded(agent)
+    line.stack.kill("warehouse")
+    try:
+        line.produce(count=100, first=101)
+        line.stack.until(lambda: agent.metric("retries_total") > 0, 15, "the load is tried")
+        assert agent.terminate() == 0
+    finally:
+        line.stack.start("warehouse")
+    again = line.agent()
+    line.loaded(again)
+    line.assert_ids(1, 200)
+    line.stack.kill("kafka")
+    try:
+        assert again.terminate() == 0
+    finally:
+        line.stack.start("kafka")
+
+
+def test_killed_again_and_again(line):
+    line.batch = "max_rows = 500\n"
+    agent = line.agent()
+    producer = line.start_produce(count=40000, seconds=8, partitions=3)
+    for pause in (1.0, 0.6, 1.3):
+        time.sleep(pause)
+        agent.kill()
+        agent = line.agent()
+    assert producer.wait(60) == 0
+    line.loaded(agent)
+    line.assert_ids(1, 40000)
+
+
+def test_terminated_it_has_committed_what_it_loaded(line):
+    agent = line.agent()
+    producer = line.start_produce(count=20000, seconds=2)
+    line.stack.until(lambda: agent.metric("rows_loaded_total") > 1000, 15, "rows flow")
+    assert agent.terminate() == 0
+    loaded = line.rows("SELECT count() FROM _orders")[0][0]
+    assert producer.wait(60) == 0
+    again = line.agent()
+    line.loaded(again)
+    line.assert_ids(1, 20000)
+    # Nothing was loaded twice.
+    assert again.metric("rows_loaded_total") == 20000 - loaded
+    last = line.agent()
+    assert last.lag() == 0 and last.metric("rows_loaded_total") == 0
+
+
+def test_two_agents_share_and_one_is_killed(line):
+    line.produce(count=10, partitions=4)
+    first, second = line.agent(), line.agent()
+    line.loaded(first)
+    producer = line.start_produce(count=30000, first=11, seconds=6, partitions=4)
+    line.stack.until(lambda: first.metric("rows_loaded_total") > 1000 and second.metric("rows_loaded_total") > 1000, 20,
+                     "both load")
+    second.kill()
+    assert producer.wait(60) == 0
+    line.loaded(first)
+    line.assert_ids(1, 30010)
+
+
+def test_a_new_column_is_added_and_old_rows_still_load(line):
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    line.produce(count=10, first=11, extra_columns=2, lsn=0x2000000)
+    line.produce(count=10, first=21, lsn=0x2000000)
+    line.loaded(agent)
+    line.assert_ids(1, 30)
+    assert line.rows("SELECT id, extra_1, extra_2 FROM orders WHERE id IN (10, 15, 25) ORDER BY id") == [
+        [10, None, None], [15, 15, 16], [25, None, None]]
+
+
+def test_a_table_that_does_not_fit_is_stopped_alone(line):
+    line.stack.clickhouse(f"CREATE DATABASE `{line.name}`", database="default")
+    line.stack.clickhouse(
+        "CREATE TABLE _orders (id Int64 COMMENT 'attribute 1', quantity String COMMENT 'attribute 4') ENGINE = MergeTree "
+        "ORDER BY id", database=line.name)
+    agent = line.agent()
+    line.produce(count=1000)
+    line.produce(count=1000, table="others")
+    line.stack.until(lambda: agent.metric("tables_stopped") == 1, 20, "the table is stopped")
+    reason = " ".join(agent.ready()["reasons"])
+    assert "quantity" in reason and agent.get("/readyz")[0] == 503
+    line.produce(count=1000, first=1001)
+    line.produce(count=1000, first=1001, table="others")
+    line.stack.until(lambda: line.rows("SELECT count() FROM others") == [[2000]], 20, "the other table goes on")
+    assert agent.lag() == 2000 and line.letters() == []
+    # Its rows wait in Kafka until somebody mends it, also over a restart.
+    assert agent.terminate() == 0
+    again = line.agent(ready=False)
+    line.stack.until(lambda: again.metric("tables_stopped") == 1, 20, "the table is stopped again")
+    line.stack.clickhouse("DROP TABLE _orders", database=line.name)
+    line.loaded(again, 60)
+    line.assert_ids(1, 2000)
+    line.assert_ids(1, 2000, table="others")
+    line.stack.until(again.is_ready, 10, "ready again")
+
+
+def test_metrics_are_prometheus_text(line):
+    agent = line.agent()
+    line.produce(count=100)
+    line.loaded(agent)
+    status, text = agent.get("/metrics")
+    assert status == 200
+    announced = {}
+    for row in text.splitlines():
+        if row.startswith("# TYPE "):
+            _, _, name, kind = row.split(" ")
+            announced[name] = kind
+        elif not row.startswith("# HELP "):
+            match = re.fullmatch(r'([a-z_:][a-z0-9_:]*)(?:\{([a-z_]+="[^"\\\n]*"(?:,[a-z_]+="[^"\\\n]*")*)\})? (\S+)', row)
+            assert match, row
+            float(match[3])
+            name = re.sub(r"_(bucket|sum|count)$", "", match[1]) if match[1] not in announced else match[1]
+            assert name in announced, row
+    assert announced["walhouse_agent_rows_loaded_total"] == "counter"
+    assert announced["walhouse_agent_end_to_end_seconds"] == "histogram"
+    assert agent.metric("rows_loaded_total") == 100
+    assert agent.metric("end_to_end_seconds_count") >= 1
+
+
+def test_http_gives_no_more_than_it_should(line):
+    agent = line.agent()
+    (line.directory / "good.sql").write_text("SELECT 1 AS one;\n-- the end", encoding="ascii")
+    (line.directory / "bad.sql").write_text("SELECT nothing", encoding="ascii")
+    (line.directory / ".hidden.sql").write_text("SELECT 2", encoding="ascii")
+    summary = json.loads(agent.get("/api/summary")[1])
+    assert summary["queries"] == {"good": [{"one": 1}]} and set(summary["queries_errors"]) == {"bad"}
+    connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10)
+    for method, path, status in (("GET", "/../../etc/passwd", 404), ("GET", "/%2e%2e/etc/passwd", 404), ("GET", "/nothing", 404),
+                                 ("POST", "/api/lag", 405), ("DELETE", "/", 405), ("HEAD", "/healthz", 200)):
+        connection.request(method, path)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status, (method, path)
+    connection.close()
+
+
+@pytest.mark.parametrize("text, message", [
+    ("[kafka]\nbroker = x\n", "did you mean [kafka] brokers?"),
+    ("[kafka]\nbrokers = x\n", "[kafka] topic_prefix is missing"),
+    ("[kafka]\nbrokers = x\ntopic_prefix = y\n[batch]\nmax_rows = many\n", "max_rows"),
+    ("[kafka]\nbrokers = x\ntopic_prefix = y\n[http]\nlisten = nowhere\n", "[http] listen"),
+    ("[kafka]\nbrokers = x\ntopic_prefix = y\n[clickhouse]\npassword_file = /nonexistent\n", "password_file"),
 ])
-def test_what_is_no_event_is_a_dead_letter(stack, value, reason):
-    before = len(letters(stack))
-    topic = "shop.public.note"
-    stack.produce(topic, value, "k")
-    stack.sql("UPDATE note SET body = body || '.' WHERE id = 1")
-    stack.wait(30)
-    stack.assert_equal("note")
-    assert len(letters(stack)) == before + 1
-    assert letters(stack)[-1][:2] == [reason, topic]
-    key, payload, headers = stack.consume("shop.__dlq")[-1]
-    assert key == "k"
-    assert payload.encode(errors="replace")[:4] == value.decode(errors="replace").encode()[:4]
-    assert headers["walhouse.reason"] == reason
+def test_settings_that_cannot_be_are_refused(tmp_path, text, message):
+    config = tmp_path / "agent.conf"
+    config.write_text(text, encoding="ascii")
+    result = subprocess.run([str(AGENT), "--config", str(config)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            timeout=20)
+    assert result.returncode == 1 and message in result.stderr.splitlines()[-1]
 
 
-def test_values_that_cannot_be_held(stack):
-    stack.sql("CREATE TABLE day (id int PRIMARY KEY, d date)")
-    before = len(letters(stack))
-    stack.sql("INSERT INTO day VALUES (1, '2024-01-01'), (2, 'infinity'), (3, '0001-01-01')")
-    stack.wait(30)
-    assert [row[0] for row in stack.warehouse_rows("day")] == ["1"]
-    new = letters(stack)[before:]
-    assert [letter[0] for letter in new] == ["value_out_of_range"] * 2
-    assert any("infinity" in letter[2] for letter in new)
-
-
-def test_unchanged_out_of_line_values(stack):
-    stack.sql("CREATE TABLE doc (id int PRIMARY KEY, title text, body text)")
-    stack.sql("ALTER TABLE doc ALTER body SET STORAGE EXTERNAL")
-    stack.sql("INSERT INTO doc VALUES (1, 'a', repeat('x', 10000))")
-    before = len(letters(stack))
-    stack.sql("UPDATE doc SET title = 'b'")
-    stack.wait(30)
-    assert [letter[0] for letter in letters(stack)[before:]] == ["unchanged_value"]
-    # What the message tells to do helps.
-    stack.sql("ALTER TABLE doc REPLICA IDENTITY FULL")
-    stack.sql("UPDATE doc SET title = 'c'")
-    stack.wait(30)
-    stack.assert_equal("doc")
-
-
-def test_new_column_and_new_table(stack):
-    stack.sql("ALTER TABLE note ADD stars int, ADD author text NOT NULL DEFAULT 'nobody'")
-    stack.sql("INSERT INTO note VALUES (1000, 'new', 5, 'Ada')")
-    stack.sql("UPDATE note SET stars = 1")
-    stack.sql("CREATE TABLE fresh (id int PRIMARY KEY)")
-    stack.sql("INSERT INTO fresh SELECT generate_series(1, 1000)")
-    stack.wait(30)
-    stack.assert_equal("note", "fresh")
-
-
-def test_table_that_does_not_fit_is_stopped_alone(stack):
-    stack.sql("CREATE TABLE bent (id int PRIMARY KEY, v int)")
-    stack.sql("INSERT INTO bent VALUES (1, 1)")
-    stack.wait(30)
-    stack.sql("ALTER TABLE bent ALTER v TYPE text")
-    stack.sql("INSERT INTO bent VALUES (2, 'two')")
-    stack.until(lambda: "walhouse_agent_tables_stopped 1" in stack.agent("/metrics"), 30, "the table is stopped")
-    with pytest.raises(OSError) as refused:
-        stack.agent("/readyz")
-    assert refused.value.code == 503
-    assert "bent" in refused.value.read().decode()
-    # Others go on, and what is stopped waits in Kafka.
-    stack.sql("INSERT INTO fresh VALUES (5000)")
-    stack.until(lambda: not any(stack.differences("fresh")), 30, "other tables go on")
-    assert json.loads(stack.agent("/api/lag"))["messages"] == 1
-    # Mended as the reason says, it goes on by itself.
-    stack.clickhouse("ALTER TABLE _bent MODIFY COLUMN v Nullable(String)")
-    stack.wait(90)
-    stack.assert_equal("bent")
-    stack.until(lambda: json.loads(stack.agent("/readyz"))["ready"], 30, "the agent is ready again")
-
-
-def test_warehouse_away_for_a_while(stack):
-    stack.kill("warehouse")
-    stack.sql("INSERT INTO fresh SELECT generate_series(10000, 11000)")
-    stack.until(lambda: "walhouse_agent_clickhouse_up 0" in stack.agent("/metrics"), 30, "the metrics say so")
-    stack.start("warehouse")
-    stack.wait(60)
-    stack.assert_equal("fresh")
-
-
-def test_stopping_loads_and_commits_what_was_consumed(stack):
-    stack.sql("INSERT INTO fresh SELECT generate_series(20000, 30000)")
-    stack.command("stop", "agent", timeout=30)
-    log = open(f"{stack.directory}/log/agent.log", encoding="utf-8").read()
-    assert "draining" in log and "ERROR" not in log.split("draining")[-1]
-    stack.start("agent")
-    stack.wait(60)
-    stack.assert_equal("fresh")
-
-
-def test_refuses_a_wrong_configuration(stack, tmp_path):
-    path = tmp_path / "agent.conf"
-    path.write_text("[kafka]\nbrokers = x\ntopic_prefx = y\n", encoding="utf-8")
-    command = subprocess.run(["tr", "\\0", "\\n"], check=True, stdout=subprocess.PIPE,
-                             stdin=open(f"/proc/{int(open(f'{stack.directory}/pid/agent').read().split()[0])}/cmdline", "rb")).stdout
-    program = command.decode().split("\n")[0]
-    result = subprocess.run([program, "--config", str(path)], stderr=subprocess.PIPE, text=True, timeout=20)
-    assert result.returncode == 1
-    assert "line 3: unknown setting [kafka] topic_prefx; did you mean [kafka] topic_prefix?" in result.stderr
-    assert subprocess.run([program], stderr=subprocess.PIPE, timeout=20).returncode == 2
+def test_usage():
+    result = subprocess.run([str(AGENT)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert result.returncode == 2 and "usage" in result.stderr
+    help_text = subprocess.run([str(AGENT), "--help"], stdout=subprocess.PIPE, text=True, timeout=20, check=True).stdout
+    assert "max_parts_per_second" in help_text

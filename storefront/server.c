@@ -58,9 +58,11 @@ static void reply_out_of_stock(HttpdResponse *response, const ShopAnswer *answer
 {
     char message[128];
 
-    (void)snprintf(message, sizeof message,
-                   answer->available > 0 ? "Only %2$d of %1$s are left in stock." : "%1$s is out of stock.",
-                   answer->sku, answer->available);
+    if (answer->available > 0)
+        (void)snprintf(message, sizeof message, "Only %d of %s are left in stock.", answer->available,
+                       answer->sku);
+    else
+        (void)snprintf(message, sizeof message, "%s is out of stock.", answer->sku);
     reply_error(response, 409, "out_of_stock", message, answer);
 }
 

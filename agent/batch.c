@@ -128,6 +128,26 @@ Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Err
     return STATUS_OK;
 }
 
+void batch_forget_topic(Batch *batch, const char *topic)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < batch->table_count; i++) {
+        TableBuffer *buffer = &batch->tables[i];
+
+        if (strcmp(buffer->table->topic, topic) != 0)
+            continue;
+        batch->rows -= buffer->row_count;
+        batch->bytes -= buffer->size - buffer->header_size;
+        buffer->size = buffer->header_size;
+        buffer->row_count = 0;
+    }
+    for (size_t i = 0; i < batch->partition_count; i++)
+        if (strcmp(batch->partitions[i].topic, topic) != 0)
+            batch->partitions[kept++] = batch->partitions[i];
+    batch->partition_count = kept;
+}
+
 /* ---- rows ---- */
 
 static void put_type(WhWriter *w, const WhColumn *column)

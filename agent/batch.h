@@ -88,6 +88,9 @@ Status batch_add_message(Batch *batch, Message *message, const MessageView *view
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error);
 
+/* Forgets the rows and offsets of a topic, whose messages are read again later; its dead letters stay. */
+void batch_forget_topic(Batch *batch, const char *topic);
+
 Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error);
 
 #endif

@@ -255,6 +255,30 @@ static void test_reset_releases_messages(void **state)
     assert_int_equal(f->batch.table_count, 0);
 }
 
+static void test_forgotten_topic(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    Reason reason;
+    Error error = {""};
+    MessageView other = {.topic = "shop.__control", .offset = 9};
+    uint32_t index;
+
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    assert_int_equal(batch_add_message(&f->batch, (Message *)(void *)f, &other, &index, &error), STATUS_OK);
+    batch_forget_topic(&f->batch, "shop.public.orders");
+    assert_int_equal(f->batch.rows, 0);
+    assert_int_equal(f->batch.tables[0].row_count, 0);
+    assert_int_equal(f->batch.tables[0].size, f->batch.tables[0].header_size);
+    /* Only the other topic's offset may be committed. */
+    assert_int_equal(f->batch.partition_count, 1);
+    assert_string_equal(f->batch.partitions[0].topic, "shop.__control");
+    batch_reset(&f->batch, SIZE_MAX);
+    assert_int_equal(messages_released, 3);
+}
+
 static void test_create_table(void **state)
 {
     Fixture *f = *state;
@@ -284,6 +308,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_bodies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_incomplete_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_releases_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_forgotten_topic, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_create_table, set_up, tear_down),
     };
 

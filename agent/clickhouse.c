@@ -4,6 +4,7 @@
 #include "agent/clickhouse.h"
 
 #include <curl/curl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -33,6 +34,7 @@ struct ClickHouse {
     Text url;
     Text answer;
     int exception_code;
+    atomic_bool cancelled;
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -59,6 +61,19 @@ static size_t take_header(char *data, size_t size, size_t count, void *context)
         client->exception_code = (int)strtol(value, NULL, 10);
     }
     return size * count;
+}
+
+/* Called by libcurl about once a second; anything but 0 ends the request. */
+static int ask_cancelled(void *context, curl_off_t download_size, curl_off_t downloaded,
+                         curl_off_t upload_size, curl_off_t uploaded)
+{
+    ClickHouse *client = context;
+
+    (void)download_size;
+    (void)downloaded;
+    (void)upload_size;
+    (void)uploaded;
+    return atomic_load(&client->cancelled);
 }
 
 static bool add_header(ClickHouse *client, const char *header)
@@ -110,7 +125,10 @@ static bool set_up(ClickHouse *client)
            curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_WRITEDATA, client) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HEADERDATA, client) == CURLE_OK;
+           curl_easy_setopt(curl, CURLOPT_HEADERDATA, client) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, ask_cancelled) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client) == CURLE_OK;
 }
 
 ClickHouse *clickhouse_open(const Config *config, Error *error)
@@ -139,6 +157,11 @@ void clickhouse_close(ClickHouse *client)
     text_free(&client->url);
     text_free(&client->answer);
     free(client);
+}
+
+void clickhouse_cancel(ClickHouse *client)
+{
+    atomic_store(&client->cancelled, true);
 }
 
 int clickhouse_exception_code(const ClickHouse *client)

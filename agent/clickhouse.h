@@ -32,6 +32,10 @@ Status clickhouse_query(ClickHouse *client, const char *database, const char *sq
 /* INSERT ... FORMAT ... with data as the body; classified in the same way. */
 Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, size_t size, Error *error);
 
+/* From another thread: the request that is under way, and every later one, ends within about a second with
+ * STATUS_RETRY. */
+void clickhouse_cancel(ClickHouse *client);
+
 /* ClickHouse's exception code of the last request, 0 for none. */
 int clickhouse_exception_code(const ClickHouse *client);
 

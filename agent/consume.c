@@ -23,6 +23,7 @@
 #define RECOMMIT_MS        1000
 #define SCHEMA_RETRY_MS    500
 #define LOADED_POLL_MS     50
+#define QUESTION_MS        5000
 #define COMMIT_WAIT_MS     10000
 
 /* How far a partition's offsets are wanted committed, and are. */
@@ -589,21 +590,23 @@ Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
 
 /* ---- lag ---- */
 
+/* For one question to the brokers; never long, so that a thread that is told to stop does. */
 static int left_ms(int64_t until)
 {
     int64_t left = until - now_ms();
 
-    return left < 1 ? 1 : (int)left;
+    return left < 1 ? 1 : left > QUESTION_MS ? QUESTION_MS : (int)left;
 }
 
-static Status wait_for_schemas(Consumer *consumer, int64_t until, Error *error)
+/* stop may be NULL. */
+static Status wait_for_schemas(Consumer *consumer, int64_t until, const atomic_bool *stop, Error *error)
 {
     int64_t end = schema_end(consumer, left_ms(until));
 
     while (end > 0 && atomic_load(&consumer->schema_position) < end) {
         struct timespec pause = {.tv_nsec = 5000000};
 
-        if (now_ms() >= until)
+        if (now_ms() >= until || (stop && atomic_load(stop)))
             return status_fail(error, STATUS_RETRY, "the schema topic has not been read to its end yet");
         (void)nanosleep(&pause, NULL);
     }
@@ -679,7 +682,7 @@ Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, 
 {
     int64_t until = now_ms() + timeout_ms;
     rd_kafka_topic_partition_list_t *ends = NULL;
-    Status status = wait_for_schemas(consumer, until, error);
+    Status status = wait_for_schemas(consumer, until, NULL, error);
 
     if (status == STATUS_OK)
         status = list_ends(consumer, until, &ends, error);
@@ -690,12 +693,12 @@ Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, 
     return status;
 }
 
-Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error)
+Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_bool *stop, Error *error)
 {
     int64_t until = now_ms() + timeout_ms;
     rd_kafka_topic_partition_list_t *ends = NULL;
     int64_t messages = 1;
-    Status status = wait_for_schemas(consumer, until, error);
+    Status status = wait_for_schemas(consumer, until, stop, error);
 
     if (status == STATUS_OK)
         status = list_ends(consumer, until, &ends, error);
@@ -704,7 +707,7 @@ Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error)
         if (status == STATUS_OK && messages > 0) {
             struct timespec pause = {.tv_nsec = LOADED_POLL_MS * 1000000L};
 
-            if (now_ms() >= until)
+            if (now_ms() >= until || atomic_load(stop))
                 status =
                     status_fail(error, STATUS_RETRY, "%lld messages are not loaded yet", (long long)messages);
             (void)nanosleep(&pause, NULL);

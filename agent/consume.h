@@ -9,6 +9,7 @@
 #ifndef WALHOUSE_AGENT_CONSUME_H
 #define WALHOUSE_AGENT_CONSUME_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -94,11 +95,12 @@ Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, 
 
 /*
  * Waits until the group has committed everything that was in Kafka when this was called. STATUS_RETRY: not
- * within timeout_ms. Any thread may call it.
+ * within timeout_ms, or *stop was set meanwhile. Any thread may call it.
  */
-Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, Error *error);
+Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_bool *stop, Error *error);
 
-/* Does Kafka answer now? STATUS_RETRY: not in timeout_ms. What is found is noted in the metrics. Any thread may call it. */
+/* Does Kafka answer now? STATUS_RETRY: not in timeout_ms. What is found is noted in the metrics. Any thread
+ * may call it. */
 Status consumer_probe(Consumer *consumer, int timeout_ms, Error *error);
 
 #endif

@@ -14,6 +14,7 @@
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS  5000
+#define UNKNOWN_DATABASE 81 /* ClickHouse's exception code */
 
 struct Loader {
     const Config *config;
@@ -257,12 +258,16 @@ static Status load_table(Loader *loader, Batch *batch, TableBuffer *buffer, Erro
         return status_fail(error, STATUS_RETRY, "out of memory");
     }
     for (int tries = 0; tries < 2 && status == STATUS_STOP; tries++) {
-        status = buffer->table->ready ? STATUS_OK : persist(loader, ensure_table_step, buffer->table, error);
-        if (status != STATUS_OK)
-            break;
-        status = insert_rows(loader, batch, buffer, sql.data, error);
-        if (status == STATUS_STOP)
+        status = loader->system_ready ? STATUS_OK : persist(loader, ensure_system_step, NULL, error);
+        if (status == STATUS_OK && !buffer->table->ready)
+            status = persist(loader, ensure_table_step, buffer->table, error);
+        if (status == STATUS_OK)
+            status = insert_rows(loader, batch, buffer, sql.data, error);
+        if (status == STATUS_STOP) {
             buffer->table->ready = false;
+            if (clickhouse_exception_code(loader->client) == UNKNOWN_DATABASE)
+                loader->system_ready = false;
+        }
     }
     text_free(&sql);
     if (status == STATUS_OK)
@@ -419,6 +424,7 @@ void loader_stop(Loader *loader)
     loader->stop = true;
     (void)pthread_cond_broadcast(&loader->changed);
     (void)pthread_mutex_unlock(&loader->lock);
+    clickhouse_cancel(loader->client);
     (void)pthread_join(loader->thread, NULL);
     dlq_close(loader->dlq);
     clickhouse_close(loader->client);

@@ -29,7 +29,7 @@
 #define BLOCKED_LONG_MS   30000 /* well below max.poll.interval.ms */
 #define REVOKE_WAIT_MS    5000
 #define DRAIN_MS          10000
-#define STOPPED_RETRY_MS  30000
+#define STOPPED_RETRY_MS  10000
 #define SCHEMA_READ_MS    5000
 #define SCHEMA_PAUSE_MS   200
 #define KEEP_BATCHES      2 /* memory that a reset batch keeps, in max_bytes */
@@ -60,7 +60,8 @@ struct Pipeline {
     int64_t stopped_retry_at_ms;
     const char *checked_topic; /* the last (topic, schema) that were seen to belong together */
     const TableSchema *checked_schema;
-    Status status; /* STATUS_FATAL ends it */
+    bool abandoned; /* stopped in the middle of a message: what is being filled is not whole */
+    Status status;  /* STATUS_FATAL ends it */
     Error error;
 };
 
@@ -131,6 +132,7 @@ static TableSchema *find_schema(Pipeline *p, uint64_t fingerprint, const atomic_
             metrics_set_error(p->metrics, error.text);
             log_warning("%s", error.text);
             pause_ms(SCHEMA_PAUSE_MS);
+            p->abandoned = atomic_load(stop);
         }
     }
     return table;
@@ -269,6 +271,8 @@ static void stop_partition(Pipeline *p, const PartitionRange *range)
         (StoppedPartition){.topic = topic, .partition = range->partition, .offset = range->first};
     p->stopped_retry_at_ms = now_ms() + STOPPED_RETRY_MS;
     consumer_pause(p->consumer, range->topic, range->partition, range->first);
+    /* What follows it must not be loaded and committed before it. */
+    batch_forget_topic(p->filling, topic);
 }
 
 static bool topic_was_stopped(const Batch *batch, const char *topic)
@@ -301,6 +305,9 @@ static void retry_stopped(Pipeline *p)
     while (p->stopped_count > 0) {
         StoppedPartition *partition = &p->stopped[--p->stopped_count];
 
+        /* Once more to its place: a partition that was away and came back may have been read, and its
+         * messages dropped. */
+        consumer_pause(p->consumer, partition->topic, partition->partition, partition->offset);
         consumer_resume(p->consumer, partition->topic, partition->partition);
         free(partition->topic);
     }
@@ -315,8 +322,9 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
     size_t count = 0;
     Error error;
 
-    if (offsets == NULL) {
-        (void)status_fail(&error, STATUS_FATAL, "out of memory");
+    /* Later batches must not be committed past this one, so there is no going on without it. */
+    if (offsets == NULL || !batch->loaded) {
+        (void)status_fail(&error, STATUS_FATAL, "a batch could not be loaded: out of memory");
         fail(p, &error);
     }
     for (size_t i = 0; offsets && batch->loaded && i < batch->partition_count; i++) {
@@ -478,9 +486,9 @@ Status pipeline_run(Pipeline *p, const atomic_bool *stop, Error *error)
     while (!atomic_load(stop) && p->status == STATUS_OK)
         turn(p, stop);
     log_info("draining");
-    if (!flush(p, DRAIN_MS)) {
-        log_warning("not everything could be loaded in %d s; it is read again at the next start",
-                    DRAIN_MS / 1000);
+    /* A batch that is not whole is not loaded: its offsets would hide what it lacks. */
+    if (p->status != STATUS_OK || p->abandoned || !flush(p, DRAIN_MS)) {
+        log_warning("not everything that was read could be loaded; it is read again at the next start");
         loader_give_up(p->loader);
     }
     *error = p->error;

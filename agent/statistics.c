@@ -26,7 +26,7 @@ struct Statistics {
     pthread_cond_t changed;
     char *mail; /* malloc'ed; NULL: none */
     size_t mail_size;
-    bool stop;
+    atomic_bool stop;
 };
 
 /* Looks for a table by its Postgres name. */
@@ -83,7 +83,7 @@ static Status add_row(Statistics *s, Text *sql, json_t *table, const char *lsn, 
     status = count_view(s, schema, name, &rows, error);
     if (status != STATUS_OK)
         return status;
-    text_appendf(sql, "%s(", sql->data[sql->size - 1] == ')' ? ", " : "");
+    text_appendf(sql, "%s(", sql->size > 0 && sql->data[sql->size - 1] == ')' ? ", " : "");
     text_append_literal(sql, schema, strlen(schema));
     text_appendf(sql, ", ");
     text_append_literal(sql, name, strlen(name));
@@ -106,7 +106,7 @@ static Status record(Statistics *s, json_t *event, Error *error)
         return status_fail(error, STATUS_REJECT, "source_statistics lack lsn, taken_at or tables");
     if (json_array_size(tables) == 0)
         return STATUS_OK;
-    status = consumer_wait_loaded(s->consumer, LOADED_WAIT_MS, error);
+    status = consumer_wait_loaded(s->consumer, LOADED_WAIT_MS, &s->stop, error);
     text_appendf(
         &sql,
         "INSERT INTO `_walhouse_statistics` (schema, table, source_rows, exact, source_lsn, source_taken_at, "
@@ -140,7 +140,7 @@ static void *run(void *context)
     Statistics *s = context;
 
     (void)pthread_mutex_lock(&s->lock);
-    while (!s->stop) {
+    while (!atomic_load(&s->stop)) {
         char *mail = s->mail;
         size_t size = s->mail_size;
 
@@ -186,9 +186,10 @@ void statistics_stop(Statistics *s)
     if (s == NULL)
         return;
     (void)pthread_mutex_lock(&s->lock);
-    s->stop = true;
+    atomic_store(&s->stop, true);
     (void)pthread_cond_broadcast(&s->changed);
     (void)pthread_mutex_unlock(&s->lock);
+    clickhouse_cancel(s->client);
     (void)pthread_join(s->thread, NULL);
     clickhouse_close(s->client);
     (void)pthread_cond_destroy(&s->changed);

@@ -359,7 +359,7 @@ def test_metrics_are_prometheus_text(line):
 
 def test_http_gives_no_more_than_it_should(line):
     agent = line.agent()
-    (line.directory / "good.sql").write_text("SELECT 1 AS one;\n-- the end", encoding="ascii")
+    (line.directory / "good.sql").write_text("SELECT 1 AS one -- the end", encoding="ascii")
     (line.directory / "bad.sql").write_text("SELECT nothing", encoding="ascii")
     (line.directory / ".hidden.sql").write_text("SELECT 2", encoding="ascii")
     summary = json.loads(agent.get("/api/summary")[1])

@@ -53,6 +53,7 @@ WEB :=
 -include agent/agent.mk
 -include warehouse/warehouse.mk
 -include storefront/storefront.mk
+-include storefront/web.mk
 -include extension/publisher/publisher.mk
 -include dashboard/dashboard.mk
 -include tests/unit.mk

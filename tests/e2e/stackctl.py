@@ -4,6 +4,7 @@ Everything goes through tests/stack/stack; what it prints about the parts is all
 """
 
 import collections
+import contextlib
 import decimal
 import json
 import os
@@ -110,11 +111,9 @@ class Stack:
 
     def sql(self, statement, parameters=None):
         """Rows of a statement run in Postgres, [] where it has none."""
-        with self.connect() as connection, connection.cursor() as cursor:
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters)
-            rows = cursor.fetchall() if cursor.description else []
-        connection.close()
-        return rows
+            return cursor.fetchall() if cursor.description else []
 
     def clickhouse(self, query, **settings):
         """The text that the warehouse answers."""
@@ -207,11 +206,9 @@ class Stack:
 
     def status(self):
         """The pipeline's row of walhouse.status, by column."""
-        with self.connect() as connection, connection.cursor() as cursor:
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT * FROM walhouse.status")
-            row = dict(zip([c.name for c in cursor.description], cursor.fetchone()))
-        connection.close()
-        return row
+            return dict(zip([c.name for c in cursor.description], cursor.fetchone()))
 
     def until(self, condition, seconds=30, what="condition"):
         """Polls until condition() is true; an exception of a part that is away counts as false."""

@@ -1,7 +1,7 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
 AGENT_SOURCES := main config kafka_config consume registry batch budget ddl dlq load pipeline clickhouse text metrics \
-	statistics dashboard static_files http_server
+	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)

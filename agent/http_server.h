@@ -1,12 +1,13 @@
 /*
- * http_server.h - health, metrics and the dashboard over HTTP; http_server.c is the only file that knows
- * libmicrohttpd.
+ * http_server.h - health, metrics and the dashboard over HTTP.
  *
  *      GET /healthz      200: the process lives
- *      GET /readyz       200: Kafka and ClickHouse answer, all schemas are read, no table is stopped; else
- * 503 with the reasons GET /metrics      Prometheus's text format GET /api/summary  what the dashboard shows
+ *      GET /readyz       200: Kafka and ClickHouse answer, all schemas are read, no table is stopped;
+ *                        else 503 with the reasons
+ *      GET /metrics      Prometheus's text format
+ *      GET /api/summary  what the dashboard shows
  *      GET /api/lag      messages that the group has not loaded, asked of the brokers now
- *      GET /…            the dashboard's pages
+ *      GET /...          the dashboard's pages
  */
 #ifndef WALHOUSE_AGENT_HTTP_SERVER_H
 #define WALHOUSE_AGENT_HTTP_SERVER_H

@@ -366,7 +366,7 @@ def test_http_gives_no_more_than_it_should(line):
     assert summary["queries"] == {"good": [{"one": 1}]} and set(summary["queries_errors"]) == {"bad"}
     connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10)
     for method, path, status in (("GET", "/../../etc/passwd", 404), ("GET", "/%2e%2e/etc/passwd", 404), ("GET", "/nothing", 404),
-                                 ("POST", "/api/lag", 405), ("DELETE", "/", 405), ("HEAD", "/healthz", 200)):
+                                 ("POST", "/api/lag", 405), ("DELETE", "/metrics", 405), ("HEAD", "/healthz", 200)):
         connection.request(method, path)
         response = connection.getresponse()
         response.read()
@@ -378,7 +378,7 @@ def test_http_gives_no_more_than_it_should(line):
     ("[kafka]\nbroker = x\n", "did you mean [kafka] brokers?"),
     ("[kafka]\nbrokers = x\n", "[kafka] topic_prefix is missing"),
     ("[kafka]\nbrokers = x\ntopic_prefix = y\n[batch]\nmax_rows = many\n", "max_rows"),
-    ("[kafka]\nbrokers = x\ntopic_prefix = y\n[http]\nlisten = nowhere\n", "[http] listen"),
+    ("[kafka]\nbrokers = x\ntopic_prefix = y\n[http]\nlisten = nowhere\n", "[http] cannot listen"),
     ("[kafka]\nbrokers = x\ntopic_prefix = y\n[clickhouse]\npassword_file = /nonexistent\n", "password_file"),
 ])
 def test_settings_that_cannot_be_are_refused(tmp_path, text, message):

@@ -3,3 +3,9 @@
 LIB_OBJECTS := $(BUILD)/obj/lib/log.o $(BUILD)/obj/lib/httpd.o $(BUILD)/obj/lib/httpd_static.o
 
 $(BUILD)/obj/lib/%.o: CPPFLAGS += -D_GNU_SOURCE
+
+UNIT_TESTS += $(BUILD)/tests/lib_httpd_static_test
+
+$(BUILD)/tests/lib_httpd_static_test: $(BUILD)/obj/lib/httpd_static_test.o $(BUILD)/obj/lib/httpd_static.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lmicrohttpd -lcmocka

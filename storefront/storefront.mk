@@ -12,3 +12,9 @@ $(BUILD)/obj/storefront/%.o: CPPFLAGS += $(LIBPQ_CFLAGS) -D_GNU_SOURCE
 $(BUILD)/bin/walhouse-storefront: $(STOREFRONT_OBJECTS) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(STOREFRONT_LIBS) -lpthread
+
+UNIT_TESTS += $(BUILD)/tests/storefront_request_test
+
+$(BUILD)/tests/storefront_request_test: $(BUILD)/obj/storefront/request_test.o $(BUILD)/obj/storefront/request.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lcmocka

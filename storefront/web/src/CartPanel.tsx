@@ -1,4 +1,5 @@
 // The cart and the way to the order.
+import { useEffect, useRef, useState } from "react";
 import type { Product } from "./api";
 import { QUANTITY_MAX, totalCents, type Cart } from "./cart";
 import { formatCents, formatMoney } from "./money";
@@ -16,8 +17,14 @@ type Props = {
 
 export function CartPanel({ cart, products, name, busy, error, onName, onQuantity, onOrder }: Props) {
   const bySku = new Map(products.map((product) => [product.sku, product]));
+  const panel = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // It opens at the top of the page, and may be opened from further down.
+    panel.current?.scrollIntoView({ block: "nearest" });
+    panel.current?.focus({ preventScroll: true });
+  }, []);
   return (
-    <section id="cart" className="panel" aria-labelledby="cart-title">
+    <section id="cart" ref={panel} tabIndex={-1} className="panel" aria-labelledby="cart-title">
       <h2 id="cart-title">Your cart</h2>
       {cart.size === 0 && <p className="quiet">It is empty. Add something below.</p>}
       <ul className="lines">
@@ -28,13 +35,7 @@ export function CartPanel({ cart, products, name, busy, error, onName, onQuantit
               <span>{product?.name ?? sku}</span>
               <label>
                 <span className="hidden">Quantity of {product?.name ?? sku}</span>
-                <input
-                  type="number"
-                  min={0}
-                  max={QUANTITY_MAX}
-                  value={quantity}
-                  onChange={(event) => onQuantity(sku, Number(event.target.value))}
-                />
+                <Quantity quantity={quantity} onChange={(next) => onQuantity(sku, next)} />
               </label>
               <span className="number">{product ? formatMoney(product.price) : "not sold any more"}</span>
               <button type="button" aria-label={`Remove ${product?.name ?? sku}`} onClick={() => onQuantity(sku, 0)}>
@@ -68,5 +69,23 @@ export function CartPanel({ cart, products, name, busy, error, onName, onQuantit
         </p>
       )}
     </section>
+  );
+}
+
+// A field that is empty for a moment, while another number is typed, takes nothing out of the cart.
+function Quantity({ quantity, onChange }: { quantity: number; onChange: (quantity: number) => void }) {
+  const [draft, setDraft] = useState<string>();
+  return (
+    <input
+      type="number"
+      min={1}
+      max={QUANTITY_MAX}
+      value={draft ?? quantity}
+      onChange={(event) => {
+        setDraft(event.target.value);
+        if (Number(event.target.value) >= 1) onChange(Number(event.target.value));
+      }}
+      onBlur={() => setDraft(undefined)}
+    />
   );
 }

@@ -39,14 +39,12 @@ export function Shop() {
   const [name, setName] = useStored("walhouse-name", parseName, same);
 
   const reload = useCallback(async () => {
-    try {
-      const [nextProducts, nextOrders] = await Promise.all([getProducts(), getOrders(customer)]);
-      setProducts(nextProducts);
-      setOrders(nextOrders);
-      setLoadError(undefined);
-    } catch (error) {
-      setLoadError(toMessage(error));
-    }
+    // Each stands alone: whoever cannot see earlier orders can still shop.
+    const [nextProducts, nextOrders] = await Promise.allSettled([getProducts(), getOrders(customer)]);
+    if (nextProducts.status === "fulfilled") setProducts(nextProducts.value);
+    if (nextOrders.status === "fulfilled") setOrders(nextOrders.value);
+    const failed = [nextProducts, nextOrders].find((one) => one.status === "rejected");
+    setLoadError(failed ? toMessage(failed.reason) : undefined);
   }, [customer]);
 
   useEffect(() => {

@@ -114,11 +114,21 @@ export async function getOrders(customer: string): Promise<Order[]> {
 
 export async function placeOrder(customer: { id: string; name: string }, cart: Cart): Promise<Order> {
   const items = [...cart].map(([sku, quantity]) => ({ sku, quantity }));
-  return readOrder(
-    await request("api/orders", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ customer, items }),
-    }),
-  );
+  try {
+    return readOrder(
+      await request("api/orders", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ customer, items }),
+      }),
+    );
+  } catch (error) {
+    // Sent, and no answer that can be understood: nobody knows, and a second try could be a second order.
+    if (error instanceof ShopError && (error.code === "network" || error.code === "malformed"))
+      throw new ShopError(
+        "No clear answer came: your order may have been placed or not. Look at your orders below before you order again.",
+        "unknown_outcome",
+      );
+    throw error;
+  }
 }

@@ -9,6 +9,7 @@ describe("cart", () => {
     const one = withOneMore(withOneMore(emptyCart, "A"), "A");
     expect(one.get("A")).toBe(2);
     expect(withQuantity(one, "A", 0).size).toBe(0);
+    expect(withQuantity(one, "A", 0.5).size).toBe(0);
     expect(withQuantity(one, "A", 1000).get("A")).toBe(99);
     expect(countItems(withQuantity(one, "B", 3))).toBe(5);
     expect(emptyCart.size).toBe(0);

@@ -13,8 +13,9 @@ export const emptyCart: Cart = new Map();
 /** The cart with `quantity` of a product; 0 or less takes it out, more than allowed is cut. */
 export function withQuantity(cart: Cart, sku: string, quantity: number): Cart {
   const changed = new Map(cart);
-  if (quantity <= 0) changed.delete(sku);
-  else if (changed.has(sku) || changed.size < ITEMS_MAX) changed.set(sku, Math.min(Math.trunc(quantity), QUANTITY_MAX));
+  const whole = Math.trunc(quantity);
+  if (whole <= 0) changed.delete(sku);
+  else if (changed.has(sku) || changed.size < ITEMS_MAX) changed.set(sku, Math.min(whole, QUANTITY_MAX));
   return changed;
 }
 

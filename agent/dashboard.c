@@ -1,13 +1,13 @@
 /*
  * dashboard.c - the answer of /api/summary; see dashboard.h.
  *
- *      warehouse: _walhouse_statistics, _walhouse_dead_letters, latencies of the storage tables, [http]
- * queries/NAME.sql --. broker: lag of the group
- * --------------------------------------------------------------------------------------------+--> JSON, kept
- * for a second agent: state, rows loaded, last error
- * ------------------------------------------------------------------------------'
+ *      warehouse:  row counts, latencies, dead letters --.
+ *      warehouse:  [http] queries/NAME.sql --------------+--> JSON, kept for a second
+ *      broker:     lag of the group, kept for two -------+
+ *      agent:      state, rows loaded, last error -------'
  *
- * What cannot be asked is null or absent; the rest still shows.
+ * Without the warehouse's own figures there is no summary: a zero in their place would pass for one. A query
+ * of a file that fails is told beside the others, which still show.
  */
 #include "agent/dashboard.h"
 
@@ -21,9 +21,12 @@
 
 #include "agent/clickhouse.h"
 #include "agent/text.h"
+#include "lib/log.h"
 
 #define SUMMARY_KEPT_MS    1000
 #define PROBE_KEPT_MS      1000
+#define LAG_KEPT_MS        2000
+#define LAG_UNKNOWN_MS     5000 /* a broker that is away makes each question wait */
 #define LAG_TIMEOUT_MS     3000
 #define ANSWER_TIMEOUT_S   10
 #define LATENCY_WINDOW_S   300
@@ -33,6 +36,11 @@
 #define QUERY_BYTES_MAX    65536
 #define QUERY_NAME_MAX     64
 #define QUERY_ROWS_MAX     10000
+#define QUERY_TIME_MAX_S   2 /* the page waits 4 s for everything */
+
+/* ClickHouse's exception codes (src/Common/ErrorCodes.cpp). */
+#define UNKNOWN_TABLE    60
+#define UNKNOWN_DATABASE 81
 
 /* A connection with an answer that is kept for a while. */
 typedef struct Asker {
@@ -49,6 +57,9 @@ struct Dashboard {
     Asker summary;
     char *json; /* the last answer, of the summary's asker */
     size_t json_size;
+    Status json_status;
+    int64_t lag_messages; /* -1: not known; of the summary's asker, as its time */
+    int64_t lag_until_ms; /* monotonic */
     Asker probe;
     Status probe_status;
     Error probe_error;
@@ -114,13 +125,25 @@ static Status ask(Dashboard *d, Text *sql, json_t **rows, Error *error)
     return *rows ? STATUS_OK : status_fail(error, STATUS_REJECT, "the answer is not rows of JSON");
 }
 
-static Status ask_text(Dashboard *d, const char *statement, json_t **rows, Error *error)
+/* A statement for the summary's own figures: a table that is not there yet has no rows. */
+static Status ask_own(Dashboard *d, Text *sql, json_t **rows, Error *error)
+{
+    Status status = ask(d, sql, rows, error);
+    int code = status == STATUS_OK ? 0 : clickhouse_exception_code(d->summary.client);
+
+    if (code != UNKNOWN_TABLE && code != UNKNOWN_DATABASE)
+        return status;
+    *rows = json_array();
+    return *rows ? STATUS_OK : status_fail(error, STATUS_RETRY, "out of memory");
+}
+
+static Status ask_own_text(Dashboard *d, const char *statement, json_t **rows, Error *error)
 {
     Text sql = {0};
     Status status;
 
     text_append(&sql, statement, strlen(statement));
-    status = ask(d, &sql, rows, error);
+    status = ask_own(d, &sql, rows, error);
     text_free(&sql);
     return status;
 }
@@ -156,7 +179,7 @@ static void add_uncounted(void *context, const TableSchema *table)
                                               "warehouse_rows", "warehouse_measured_at_ms", "difference"));
 }
 
-static json_t *make_tables(Dashboard *d, Status *status, Error *error)
+static Status make_tables(Dashboard *d, json_t **tables, Error *error)
 {
     /* The newest counts are one event's: a table that it does not name is gone. */
     static const char sql[] =
@@ -166,22 +189,27 @@ static json_t *make_tables(Dashboard *d, Status *status, Error *error)
         "warehouse_rows - source_rows AS difference FROM `_walhouse_statistics` "
         "WHERE source_taken_at = (SELECT max(source_taken_at) FROM `_walhouse_statistics`) "
         "ORDER BY schema, table, warehouse_measured_at DESC LIMIT 1 BY schema, table FORMAT JSONEachRow";
-    json_t *tables = NULL;
+    Status status = ask_own_text(d, sql, tables, error);
 
-    if (*status != STATUS_RETRY)
-        *status = ask_text(d, sql, &tables, error);
-    if (tables == NULL)
-        tables = json_array();
-    registry_each_table(d->registry, add_uncounted, tables);
-    return tables;
+    if (status == STATUS_OK)
+        registry_each_table(d->registry, add_uncounted, *tables);
+    return status;
 }
 
 /* ---- latency ---- */
 
-static json_t *empty_latency(void)
+/* The storage tables that have the two times; a table of another shape is somebody else's, or stopped. */
+static void append_storages(Text *sql, const char *database)
 {
-    return json_pack("{s:i, s:i, s:n, s:n, s:n}", "window_s", LATENCY_WINDOW_S, "rows", 0, "p50", "p95",
-                     "p99");
+    text_appendf(sql, "SELECT table AS name FROM system.columns WHERE database = ");
+    text_append_literal(sql, database, strlen(database));
+    text_appendf(sql, " AND name IN ('_commit_time', '_loaded_time') AND startsWith(type, 'DateTime64(6') "
+                      "AND table IN (SELECT name FROM system.tables WHERE database = ");
+    text_append_literal(sql, database, strlen(database));
+    text_appendf(sql,
+                 " AND endsWith(engine, 'ReplacingMergeTree')) GROUP BY table HAVING count() = 2 "
+                 "ORDER BY table LIMIT %d FORMAT JSONEachRow",
+                 LATENCY_TABLES_MAX);
 }
 
 static void append_latency(Text *sql, const Config *config, const json_t *storages)
@@ -206,49 +234,47 @@ static void append_latency(Text *sql, const Config *config, const json_t *storag
 }
 
 /* From commit in Postgres to loaded, of the rows loaded in the window. */
-static json_t *make_latency(Dashboard *d, Status *status, Error *error)
+static Status make_latency(Dashboard *d, json_t **latency, Error *error)
 {
     json_t *storages = NULL;
     json_t *rows = NULL;
-    json_t *latency = NULL;
     Text sql = {0};
+    Status status;
 
-    if (*status != STATUS_RETRY) {
-        text_appendf(&sql, "SELECT name FROM system.tables WHERE database = ");
-        text_append_literal(&sql, d->config.clickhouse_database, strlen(d->config.clickhouse_database));
-        text_appendf(&sql,
-                     " AND endsWith(engine, 'ReplacingMergeTree') AND NOT startsWith(name, '_walhouse_') "
-                     "ORDER BY metadata_modification_time DESC LIMIT %d FORMAT JSONEachRow",
-                     LATENCY_TABLES_MAX);
-        *status = ask(d, &sql, &storages, error);
-    }
-    if (*status == STATUS_OK && json_array_size(storages) > 0) {
+    append_storages(&sql, d->config.clickhouse_database);
+    status = ask_own(d, &sql, &storages, error);
+    if (status == STATUS_OK && json_array_size(storages) > 0) {
         text_clear(&sql);
         append_latency(&sql, &d->config, storages);
-        *status = ask(d, &sql, &rows, error);
+        status = ask_own(d, &sql, &rows, error);
     }
     if (json_array_size(rows) == 1) {
-        latency = json_incref(json_array_get(rows, 0));
-        (void)json_object_set_new(latency, "window_s", json_integer(LATENCY_WINDOW_S));
+        *latency = json_incref(json_array_get(rows, 0));
+        (void)json_object_set_new(*latency, "window_s", json_integer(LATENCY_WINDOW_S));
+    } else if (status == STATUS_OK) {
+        *latency = json_pack("{s:i, s:i, s:n, s:n, s:n}", "window_s", LATENCY_WINDOW_S, "rows", 0, "p50",
+                             "p95", "p99");
     }
     text_free(&sql);
     json_decref(storages);
     json_decref(rows);
-    return latency ? latency : empty_latency();
+    return status;
 }
 
 /* ---- dead letters ---- */
 
-static json_t *make_dlq(Dashboard *d, Status *status, Error *error)
+static Status make_dlq(Dashboard *d, json_t **dlq, Error *error)
 {
     static const char sql[] = "SELECT reason, count() AS n FROM `_walhouse_dead_letters` FINAL "
                               "GROUP BY reason ORDER BY reason FORMAT JSONEachRow";
-    json_t *reasons = json_object();
+    json_t *reasons;
     json_t *rows = NULL;
     json_int_t sum = 0;
+    Status status = ask_own_text(d, sql, &rows, error);
 
-    if (*status != STATUS_RETRY)
-        *status = ask_text(d, sql, &rows, error);
+    if (status != STATUS_OK)
+        return status;
+    reasons = json_object();
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         const char *reason = json_string_value(json_object_get(row, "reason"));
@@ -259,7 +285,8 @@ static json_t *make_dlq(Dashboard *d, Status *status, Error *error)
         sum += n;
     }
     json_decref(rows);
-    return json_pack("{s:I, s:o}", "count", sum, "by_reason", reasons);
+    *dlq = json_pack("{s:I, s:o}", "count", sum, "by_reason", reasons);
+    return STATUS_OK;
 }
 
 /* ---- queries in files ---- */
@@ -297,43 +324,52 @@ static Status read_query(const char *folder, const char *file, Text *sql, Error 
     while (sql->size > 0 && strchr(" \t\r\n;", sql->data[sql->size - 1]))
         sql->size--;
     /* On a line of its own, as the last one may be a comment. */
-    text_appendf(sql, "\nFORMAT JSONEachRow");
+    text_appendf(sql, "\nFORMAT JSONEachRow SETTINGS max_execution_time = %d", QUERY_TIME_MAX_S);
     return STATUS_OK;
 }
 
-static Status run_query(Dashboard *d, const char *file, const char *name, json_t *queries, json_t *errors)
+/* false: the warehouse did not answer, and the next query need not be asked. */
+static bool run_query(Dashboard *d, const char *file, const char *name, json_t *queries, json_t *errors)
 {
     Text sql = {0};
     json_t *rows = NULL;
     Error error;
     Status status = read_query(d->config.http_queries, file, &sql, &error);
+    bool answered = true;
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = ask(d, &sql, &rows, &error);
+        /* With a code it is this query that failed. */
+        answered = status != STATUS_RETRY || clickhouse_exception_code(d->summary.client) != 0;
+    }
     if (status == STATUS_OK)
         (void)json_object_set_new(queries, name, rows);
     else
         (void)json_object_set_new(errors, name, make_text(error.text));
     text_free(&sql);
-    return status;
+    return answered;
 }
 
 /* The rows of every query in the folder; what failed goes into errors. */
-static void run_queries(Dashboard *d, Status status, json_t *queries, json_t *errors)
+static void run_queries(Dashboard *d, json_t *queries, json_t *errors)
 {
-    DIR *folder =
-        d->config.http_queries[0] && status != STATUS_RETRY ? opendir(d->config.http_queries) : NULL;
+    DIR *folder = d->config.http_queries[0] ? opendir(d->config.http_queries) : NULL;
     struct dirent *entry;
     char name[QUERY_NAME_MAX];
+    bool answered = true;
 
-    for (int files = 0; folder && status != STATUS_RETRY && files < QUERY_FILES_MAX;) {
+    for (int files = 0; folder && files < QUERY_FILES_MAX;) {
         entry = readdir(folder);
         if (entry == NULL)
             break;
         if (!query_name(entry->d_name, name))
             continue;
         files++;
-        status = run_query(d, entry->d_name, name, queries, errors);
+        if (answered)
+            answered = run_query(d, entry->d_name, name, queries, errors);
+        else
+            (void)json_object_set_new(errors, name,
+                                      json_string("not asked: the warehouse did not answer the one before"));
     }
     if (folder)
         (void)closedir(folder);
@@ -341,30 +377,42 @@ static void run_queries(Dashboard *d, Status status, json_t *queries, json_t *er
 
 /* ---- the whole ---- */
 
-const char *dashboard_state(const Metrics *metrics)
+const char *dashboard_state(const Metrics *metrics, bool clickhouse_answers)
 {
-    if (!atomic_load(&metrics->registry_loaded))
-        return atomic_load(&metrics->kafka_reachable) ? "starting" : "kafka_away";
     if (!atomic_load(&metrics->kafka_reachable))
-        return "kafka_away";
-    if (!atomic_load(&metrics->clickhouse_reachable))
-        return "clickhouse_away";
+        return "waiting_for_kafka";
+    if (!atomic_load(&metrics->registry_loaded))
+        return "starting";
+    if (!clickhouse_answers || !atomic_load(&metrics->clickhouse_reachable))
+        return "waiting_for_clickhouse";
     return atomic_load(&metrics->tables_stopped) > 0 ? "table_stopped" : "running";
 }
 
-static json_t *make_agent(Dashboard *d)
+static json_t *make_lag(Dashboard *d)
+{
+    int64_t messages = 0;
+    Error error;
+
+    if (now_ms(CLOCK_MONOTONIC) >= d->lag_until_ms) {
+        bool known = consumer_lag(d->consumer, LAG_TIMEOUT_MS, NULL, NULL, &messages, &error) == STATUS_OK;
+
+        d->lag_messages = known ? messages : -1;
+        d->lag_until_ms = now_ms(CLOCK_MONOTONIC) + (known ? LAG_KEPT_MS : LAG_UNKNOWN_MS);
+        if (known)
+            atomic_store(&d->metrics->kafka_reachable, true);
+    }
+    return d->lag_messages < 0 ? json_null() : json_integer(d->lag_messages);
+}
+
+static json_t *make_agent(Dashboard *d, bool clickhouse_answers)
 {
     Metrics *metrics = d->metrics;
     json_t *agent = json_object();
-    int64_t messages = 0;
-    Error error;
-    Status status = consumer_lag(d->consumer, LAG_TIMEOUT_MS, NULL, NULL, &messages, &error);
     int64_t now = now_ms(CLOCK_REALTIME);
     bool recent;
 
-    (void)json_object_set_new(agent, "state", json_string(dashboard_state(metrics)));
-    (void)json_object_set_new(agent, "lag_messages",
-                              status == STATUS_OK ? json_integer(messages) : json_null());
+    (void)json_object_set_new(agent, "lag_messages", make_lag(d));
+    (void)json_object_set_new(agent, "state", json_string(dashboard_state(metrics, clickhouse_answers)));
     (void)json_object_set_new(agent, "rows_loaded",
                               json_integer((json_int_t)atomic_load(&metrics->rows_loaded)));
     (void)pthread_mutex_lock(&metrics->lock);
@@ -374,53 +422,69 @@ static json_t *make_agent(Dashboard *d)
     return agent;
 }
 
-static json_t *make_summary(Dashboard *d)
+/* In both cases *summary is what to answer. */
+static Status make_summary(Dashboard *d, json_t **summary)
 {
-    json_t *summary = json_object();
+    json_t *tables = NULL;
+    json_t *latency = NULL;
+    json_t *dlq = NULL;
     json_t *queries = json_object();
     json_t *errors = json_object();
-    Status status = STATUS_OK;
     Error error = {""};
+    Status status;
 
-    (void)json_object_set_new(summary, "generated_at_ms", json_integer(now_ms(CLOCK_REALTIME)));
-    (void)json_object_set_new(summary, "agent", make_agent(d));
-    (void)json_object_set_new(summary, "tables", make_tables(d, &status, &error));
-    (void)json_object_set_new(summary, "latency_ms", make_latency(d, &status, &error));
-    (void)json_object_set_new(summary, "dlq", make_dlq(d, &status, &error));
-    run_queries(d, status, queries, errors);
-    (void)json_object_set_new(summary, "queries", queries);
-    if (status == STATUS_RETRY)
-        (void)json_object_set_new(errors, "warehouse", make_text(error.text));
-    if (json_object_size(errors) > 0)
-        (void)json_object_set_new(summary, "queries_errors", errors);
-    else
-        json_decref(errors);
-    return summary;
+    *summary = json_object();
+    (void)json_object_set_new(*summary, "generated_at_ms", json_integer(now_ms(CLOCK_REALTIME)));
+    status = make_tables(d, &tables, &error);
+    if (status == STATUS_OK)
+        status = make_latency(d, &latency, &error);
+    if (status == STATUS_OK)
+        status = make_dlq(d, &dlq, &error);
+    if (status == STATUS_OK)
+        run_queries(d, queries, errors);
+    (void)json_object_set_new(*summary, "agent", make_agent(d, status == STATUS_OK));
+    if (status == STATUS_OK) {
+        (void)json_object_set(*summary, "tables", tables);
+        (void)json_object_set(*summary, "latency_ms", latency);
+        (void)json_object_set(*summary, "dlq", dlq);
+        (void)json_object_set(*summary, "queries", queries);
+        (void)json_object_set(*summary, "queries_errors", errors);
+    } else {
+        (void)json_object_set_new(
+            *summary, "error",
+            json_pack("{s:s, s:o}", "code", "warehouse_away", "message", make_text(error.text)));
+    }
+    json_decref(tables);
+    json_decref(latency);
+    json_decref(dlq);
+    json_decref(queries);
+    json_decref(errors);
+    return status;
 }
 
-char *dashboard_summary(Dashboard *d, size_t *size)
+Status dashboard_summary(Dashboard *d, char **json, size_t *size)
 {
-    char *copy = NULL;
+    Status status;
 
+    *json = NULL;
     (void)pthread_mutex_lock(&d->summary.lock);
     if (d->json == NULL || now_ms(CLOCK_MONOTONIC) - d->summary.asked_at_ms >= SUMMARY_KEPT_MS) {
-        json_t *summary = make_summary(d);
-        char *json = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
+        json_t *summary = NULL;
 
+        d->json_status = make_summary(d, &summary);
+        free(d->json);
+        d->json = json_dumps(summary, JSON_COMPACT);
+        d->json_size = d->json ? strlen(d->json) : 0;
         json_decref(summary);
-        if (json) {
-            free(d->json);
-            d->json = json;
-            d->json_size = strlen(json);
-        }
         d->summary.asked_at_ms = now_ms(CLOCK_MONOTONIC);
     }
-    if (d->json && (copy = malloc(d->json_size + 1)) != NULL) {
-        memcpy(copy, d->json, d->json_size + 1);
+    if (d->json && (*json = malloc(d->json_size + 1)) != NULL) {
+        memcpy(*json, d->json, d->json_size + 1);
         *size = d->json_size;
     }
+    status = d->json_status;
     (void)pthread_mutex_unlock(&d->summary.lock);
-    return copy;
+    return status;
 }
 
 Status dashboard_probe_clickhouse(Dashboard *d, Error *error)
@@ -437,6 +501,17 @@ Status dashboard_probe_clickhouse(Dashboard *d, Error *error)
     *error = d->probe_error;
     (void)pthread_mutex_unlock(&d->probe.lock);
     return status;
+}
+
+/* A folder that cannot be read is told once: each summary would only lack its queries. */
+static void check_folder(const char *path)
+{
+    DIR *folder = path[0] ? opendir(path) : NULL;
+
+    if (path[0] && folder == NULL)
+        log_warning("[http] queries = %s: %s: the dashboard is without its queries", path, strerror(errno));
+    if (folder)
+        (void)closedir(folder);
 }
 
 static bool open_asker(Asker *asker, const Config *config, Error *error)
@@ -472,6 +547,8 @@ Dashboard *dashboard_open(const Config *config, Consumer *consumer, Registry *re
     d->consumer = consumer;
     d->registry = registry;
     d->metrics = metrics;
+    d->lag_messages = -1;
+    check_folder(config->http_queries);
     if (!open_asker(&d->summary, &d->config, error)) {
         free(d);
         return NULL;

@@ -16,10 +16,13 @@ Dashboard *dashboard_open(const Config *config, Consumer *consumer, Registry *re
 void dashboard_close(Dashboard *dashboard);
 
 /*
- * The answer as JSON, malloc'ed; NULL: out of memory. It is made at most once a second, so that many viewers
- * cost one. Any thread may call it; several wait for one another.
+ * The answer as JSON (dashboard/src/contract.ts reads it), malloc'ed; NULL: out of memory. It is made at most
+ * once a second, so that many viewers cost one. Any thread may call it; several wait for one another.
+ *
+ * Not STATUS_OK: the warehouse does not answer for its own figures, and the JSON has only generated_at_ms,
+ * agent and {"error": {"code", "message"}}.
  */
-char *dashboard_summary(Dashboard *dashboard, size_t *size);
+Status dashboard_summary(Dashboard *dashboard, char **json, size_t *size);
 
 /*
  * Does ClickHouse answer a statement now? STATUS_OK, or another status with *error. Asked at most once a
@@ -27,7 +30,8 @@ char *dashboard_summary(Dashboard *dashboard, size_t *size);
  */
 Status dashboard_probe_clickhouse(Dashboard *dashboard, Error *error);
 
-/* In one word: starting, kafka_away, clickhouse_away, table_stopped or running. */
-const char *dashboard_state(const Metrics *metrics);
+/* In one word: waiting_for_kafka, starting, waiting_for_clickhouse, table_stopped or running. The metrics
+ * know of ClickHouse only what inserts meet; clickhouse_answers is what the caller has just seen. */
+const char *dashboard_state(const Metrics *metrics, bool clickhouse_answers);
 
 #endif

@@ -4,25 +4,34 @@
  */
 #include "agent/http_server.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/dashboard.h"
+#include "agent/text.h"
 #include "lib/httpd.h"
 
-#define CONNECTIONS_MAX  64
-#define THREADS          8 /* an answer may wait for Kafka or ClickHouse, and the others must not wait for it */
-#define IDLE_TIMEOUT_S   30
-#define BODY_BYTES_MAX   4096
-#define LAG_TIMEOUT_MS   10000
-#define PROBE_TIMEOUT_MS 5000
+#define CONNECTIONS_MAX    64
+#define THREADS            8 /* an answer may wait for Kafka or ClickHouse, and the others must not wait for it */
+#define IDLE_TIMEOUT_S     30
+#define BODY_BYTES_MAX     4096
+#define LAG_TIMEOUT_MS     10000
+#define PROBE_TIMEOUT_MS   5000
+#define LAG_METRIC_MS      2000 /* a scrape waits no longer for the brokers */
+#define LAG_METRIC_KEPT_MS 5000
 
 struct HttpServer {
     Consumer *consumer;
     Metrics *metrics;
     Dashboard *dashboard;
     Httpd *httpd;
+    pthread_mutex_t lag_lock; /* of the two below */
+    Text lag_metric;          /* the samples of the last scrape that asked */
+    int64_t lag_until_ms;     /* monotonic */
 };
 
 /* ---- answers ---- */
@@ -60,6 +69,7 @@ static void answer_ready(void *context, const HttpdRequest *request, HttpdRespon
     json_t *reasons = json_array();
     char text[512];
     Error error = {""};
+    bool answers;
     bool ready;
 
     (void)request;
@@ -67,7 +77,8 @@ static void answer_ready(void *context, const HttpdRequest *request, HttpdRespon
         add_reason(reasons, "Kafka is away", error.text);
     if (!atomic_load(&metrics->registry_loaded))
         add_reason(reasons, "the schema topic has not been read yet", "");
-    if (dashboard_probe_clickhouse(server->dashboard, &error) != STATUS_OK) {
+    answers = dashboard_probe_clickhouse(server->dashboard, &error) == STATUS_OK;
+    if (!answers) {
         add_reason(reasons, "ClickHouse is away", error.text);
     } else if (atomic_load(&metrics->registry_loaded) && !atomic_load(&metrics->clickhouse_reachable)) {
         metrics_get_error(metrics, text, sizeof text);
@@ -78,19 +89,66 @@ static void answer_ready(void *context, const HttpdRequest *request, HttpdRespon
         add_reason(reasons, "a table is stopped", text);
     }
     ready = reasons && json_array_size(reasons) == 0;
-    reply_json(
-        response, ready ? 200 : 503,
-        json_pack("{s:b, s:s, s:o}", "ready", ready, "state", dashboard_state(metrics), "reasons", reasons));
+    reply_json(response, ready ? 200 : 503,
+               json_pack("{s:b, s:s, s:o}", "ready", ready, "state", dashboard_state(metrics, answers),
+                         "reasons", reasons));
+}
+
+static void add_lag_sample(void *context, const char *topic, int32_t partition, int64_t committed,
+                           int64_t end)
+{
+    /* Kafka's topic names need no escapes. */
+    text_appendf(context,
+                 "walhouse_agent_consumer_lag_messages{topic=\"%s\",partition=\"%" PRId32 "\"} %" PRId64 "\n",
+                 topic, partition, end > committed ? end - committed : 0);
+}
+
+/* No samples while the brokers do not tell: a figure that is not known is absent. */
+static void append_lag(HttpServer *server, Text *text)
+{
+    struct timespec now;
+    int64_t now_ms;
+    int64_t messages;
+    Error error;
+
+    text_appendf(text, "# HELP walhouse_agent_consumer_lag_messages Messages that the group has not loaded.\n"
+                       "# TYPE walhouse_agent_consumer_lag_messages gauge\n");
+    (void)pthread_mutex_lock(&server->lag_lock);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (now_ms >= server->lag_until_ms) {
+        text_clear(&server->lag_metric);
+        if (consumer_lag(server->consumer, LAG_METRIC_MS, add_lag_sample, &server->lag_metric, &messages,
+                         &error) != STATUS_OK)
+            text_clear(&server->lag_metric);
+        server->lag_until_ms = now_ms + LAG_METRIC_KEPT_MS;
+    }
+    if (server->lag_metric.size > 0)
+        text_append(text, server->lag_metric.data, server->lag_metric.size);
+    (void)pthread_mutex_unlock(&server->lag_lock);
 }
 
 static void answer_metrics(void *context, const HttpdRequest *request, HttpdResponse *response)
 {
-    const HttpServer *server = context;
+    HttpServer *server = context;
+    size_t size = 0;
+    char *metrics = metrics_render(server->metrics, &size);
+    Text text = {0};
 
     (void)request;
-    response->status = 200;
-    response->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response->body = metrics_render(server->metrics, &response->body_size);
+    if (metrics)
+        text_append(&text, metrics, size);
+    else
+        text.failed = true;
+    free(metrics);
+    append_lag(server, &text);
+    if (text.failed)
+        text_free(&text);
+    /* Without a body it is a 500. */
+    *response = (HttpdResponse){.status = 200,
+                                .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                                .body = text.data,
+                                .body_size = text.size};
 }
 
 static void answer_summary(void *context, const HttpdRequest *request, HttpdResponse *response)
@@ -98,9 +156,9 @@ static void answer_summary(void *context, const HttpdRequest *request, HttpdResp
     const HttpServer *server = context;
 
     (void)request;
-    response->status = 200;
     response->content_type = "application/json";
-    response->body = dashboard_summary(server->dashboard, &response->body_size);
+    response->status =
+        dashboard_summary(server->dashboard, &response->body, &response->body_size) == STATUS_OK ? 200 : 503;
 }
 
 static void add_partition(void *context, const char *topic, int32_t partition, int64_t committed, int64_t end)
@@ -151,7 +209,8 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
                               .timeout_s = IDLE_TIMEOUT_S};
     char problem[400] = "";
 
-    if (server == NULL) {
+    if (server == NULL || pthread_mutex_init(&server->lag_lock, NULL) != 0) {
+        free(server);
         (void)status_fail(error, STATUS_FATAL, "out of memory");
         return NULL;
     }
@@ -165,6 +224,8 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
         (void)status_fail(error, STATUS_FATAL, "[http] %s", problem);
     }
     dashboard_close(server->dashboard);
+    (void)pthread_mutex_destroy(&server->lag_lock);
+    text_free(&server->lag_metric);
     free(server);
     return NULL;
 }
@@ -175,5 +236,7 @@ void http_server_stop(HttpServer *server)
         return;
     httpd_stop(server->httpd);
     dashboard_close(server->dashboard);
+    (void)pthread_mutex_destroy(&server->lag_lock);
+    text_free(&server->lag_metric);
     free(server);
 }

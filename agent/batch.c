@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define BUFFER_BYTES_FIRST 65536
+#define CHUNK_BYTES        262144
 #define COLUMN_TYPE_EXTRA  16 /* Nullable() and length bytes */
 
 /* Makes *array hold at least count elements. */
@@ -41,12 +42,52 @@ static void table_buffer_free(TableBuffer *buffer)
     free(buffer->rows);
 }
 
+/* size bytes that live until the batch is reset; NULL: out of memory. */
+static uint8_t *take_bytes(Batch *batch, size_t size)
+{
+    Chunk *chunk = batch->chunks_used > 0 ? &batch->chunks[batch->chunks_used - 1] : NULL;
+    size_t capacity = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+    uint8_t *data;
+
+    while (chunk == NULL || chunk->capacity - chunk->used < size) {
+        if (batch->chunks_used == batch->chunk_count) {
+            if (!GROW(batch->chunks, batch->chunk_capacity, batch->chunk_count + 1, 16) ||
+                (data = malloc(capacity)) == NULL)
+                return NULL;
+            batch->chunks[batch->chunk_count++] = (Chunk){.data = data, .capacity = capacity};
+        }
+        chunk = &batch->chunks[batch->chunks_used++];
+    }
+    data = chunk->data + chunk->used;
+    chunk->used += size;
+    return data;
+}
+
+static void reset_chunks(Batch *batch, size_t keep_bytes)
+{
+    size_t kept = 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < batch->chunk_count; i++) {
+        Chunk *chunk = &batch->chunks[i];
+
+        if (kept + chunk->capacity > keep_bytes) {
+            free(chunk->data);
+            continue;
+        }
+        kept += chunk->capacity;
+        chunk->used = 0;
+        batch->chunks[count++] = *chunk;
+    }
+    batch->chunk_count = count;
+    batch->chunks_used = 0;
+}
+
 void batch_reset(Batch *batch, size_t keep_bytes)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < batch->message_count; i++)
-        message_release(batch->messages[i]);
+    reset_chunks(batch, keep_bytes);
     for (size_t i = 0; i < batch->table_count; i++)
         kept += batch->tables[i].capacity;
     for (size_t i = 0; i < batch->table_count; i++) {
@@ -72,9 +113,10 @@ void batch_reset(Batch *batch, size_t keep_bytes)
 
 void batch_fini(Batch *batch)
 {
-    batch_reset(batch, SIZE_MAX);
+    batch_reset(batch, 0);
     for (size_t i = 0; i < batch->table_count; i++)
         table_buffer_free(&batch->tables[i]);
+    free(batch->chunks);
     free(batch->tables);
     free(batch->messages);
     free(batch->letters);
@@ -84,40 +126,65 @@ void batch_fini(Batch *batch)
 
 /* ---- messages ---- */
 
-static Status note_offset(Batch *batch, const MessageView *view, Error *error)
+/* Notes the offset, and makes *view name the batch's copy of the topic. */
+static Status note_offset(Batch *batch, MessageView *view, Error *error)
 {
     PartitionRange *range;
+    size_t size = strlen(view->topic) + 1;
+    uint8_t *topic;
 
     /* Messages come in runs of one partition, so the newest range is the likeliest. */
     for (size_t i = batch->partition_count; i-- > 0;) {
         range = &batch->partitions[i];
-        if (range->partition == view->partition &&
-            (range->topic == view->topic || strcmp(range->topic, view->topic) == 0)) {
+        if (range->partition == view->partition && strcmp(range->topic, view->topic) == 0) {
             /* After a rebalance the same offsets may come again. */
             if (view->offset < range->first)
                 range->first = view->offset;
             if (view->offset >= range->next)
                 range->next = view->offset + 1;
+            view->topic = range->topic;
             return STATUS_OK;
         }
     }
-    if (!GROW(batch->partitions, batch->partition_capacity, batch->partition_count + 1, 16))
+    topic = take_bytes(batch, size);
+    if (topic == NULL || !GROW(batch->partitions, batch->partition_capacity, batch->partition_count + 1, 16))
         return status_fail(error, STATUS_FATAL, "out of memory");
+    memcpy(topic, view->topic, size);
+    view->topic = (const char *)topic;
     batch->partitions[batch->partition_count++] = (PartitionRange){
         .topic = view->topic, .partition = view->partition, .first = view->offset, .next = view->offset + 1};
     return STATUS_OK;
 }
 
-Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index,
-                         Error *error)
+/* false: out of memory. No bytes are not the same as an empty text. */
+static bool copy_slice(Batch *batch, WhSlice *slice)
 {
-    if (!GROW(batch->messages, batch->message_capacity, batch->message_count + 1, 1024)) {
-        message_release(message);
+    uint8_t *copy;
+
+    if (slice->data == NULL)
+        return true;
+    copy = take_bytes(batch, slice->size);
+    if (copy == NULL)
+        return false;
+    if (slice->size > 0)
+        memcpy(copy, slice->data, slice->size);
+    slice->data = copy;
+    return true;
+}
+
+Status batch_add_message(Batch *batch, MessageView *view, uint32_t *index, Error *error)
+{
+    Status status = note_offset(batch, view, error);
+    MessageView copy = *view;
+
+    if (status != STATUS_OK)
+        return status;
+    if (!GROW(batch->messages, batch->message_capacity, batch->message_count + 1, 1024) ||
+        !copy_slice(batch, &copy.key) || !copy_slice(batch, &copy.value))
         return status_fail(error, STATUS_FATAL, "out of memory");
-    }
     *index = (uint32_t)batch->message_count;
-    batch->messages[batch->message_count++] = message;
-    return note_offset(batch, view, error);
+    batch->messages[batch->message_count++] = copy;
+    return STATUS_OK;
 }
 
 Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error)

@@ -5,9 +5,9 @@
  *      message --> events --> rows, copied into the buffer of their (table, schema version)
  *                        \--> dead letter, with the reason
  *
- * A batch owns its Kafka messages until it is reset: a row that ClickHouse refuses becomes a dead letter with
- * the original bytes. The main thread fills a batch, the loader empties it; it belongs to one of them at a
- * time.
+ * A batch keeps the bytes of its messages until it is reset: a row that ClickHouse refuses becomes a dead
+ * letter with them. They are copied, as librdkafka's own messages weigh three times as much. The main thread
+ * fills a batch, the loader empties it; it belongs to one of them at a time.
  */
 #ifndef WALHOUSE_AGENT_BATCH_H
 #define WALHOUSE_AGENT_BATCH_H
@@ -46,14 +46,25 @@ typedef struct DeadLetter {
 
 /* The offsets of one partition in a batch: [first, next). */
 typedef struct PartitionRange {
-    const char *topic; /* borrowed from a message of the batch */
+    const char *topic; /* the batch's */
     int32_t partition;
     int64_t first;
     int64_t next;
 } PartitionRange;
 
+/* Memory that is given out and taken back as a whole. */
+typedef struct Chunk {
+    uint8_t *data;
+    size_t capacity;
+    size_t used;
+} Chunk;
+
 typedef struct Batch {
-    Message **messages;
+    Chunk *chunks; /* chunks[0 .. chunk_count) are allocated, [0 .. chunks_used) hold something */
+    size_t chunk_count;
+    size_t chunk_capacity;
+    size_t chunks_used;
+    MessageView *messages; /* their bytes and topics are in the chunks */
     size_t message_count;
     size_t message_capacity;
     TableBuffer *tables;
@@ -73,13 +84,12 @@ typedef struct Batch {
 } Batch;
 
 void batch_init(Batch *batch);
-/* Releases messages and forgets rows; keeps the memory, but for buffers beyond keep_bytes altogether. */
+/* Forgets messages and rows; keeps the memory, unless rows or messages have more than keep_bytes. */
 void batch_reset(Batch *batch, size_t keep_bytes);
 void batch_fini(Batch *batch);
 
-/* Takes the message over, also when it fails. STATUS_FATAL: out of memory. */
-Status batch_add_message(Batch *batch, Message *message, const MessageView *view, uint32_t *index,
-                         Error *error);
+/* Copies the message, and *view then names the copy's topic. STATUS_FATAL: out of memory. */
+Status batch_add_message(Batch *batch, MessageView *view, uint32_t *index, Error *error);
 
 /*
  * Checks an event's body against its schema and copies it. STATUS_REJECT: *reason and *error say why it can

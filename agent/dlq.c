@@ -98,7 +98,7 @@ static rd_kafka_headers_t *make_headers(const DeadLetter *letter, const MessageV
 
 static Status send_letter(Dlq *dlq, const Batch *batch, const DeadLetter *letter, Error *error)
 {
-    MessageView view = message_view(batch->messages[letter->message]);
+    MessageView view = batch->messages[letter->message];
     rd_kafka_headers_t *headers = make_headers(letter, &view);
     rd_kafka_resp_err_t result = RD_KAFKA_RESP_ERR__QUEUE_FULL;
 

@@ -293,7 +293,7 @@ static Status mirror_letters_step(Loader *loader, void *context, Error *error)
                  "INSERT INTO `_walhouse_dead_letters` (topic, partition, offset, reason, error) VALUES ");
     for (size_t i = 0; i < batch->letter_count; i++) {
         const DeadLetter *letter = &batch->letters[i];
-        MessageView view = message_view(batch->messages[letter->message]);
+        MessageView view = batch->messages[letter->message];
 
         text_appendf(&sql, "%s(", i ? ", " : "");
         text_append_literal(&sql, view.topic, strlen(view.topic));

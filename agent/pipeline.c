@@ -208,18 +208,16 @@ static StoppedPartition *find_stopped(Pipeline *p, const char *topic, int32_t pa
     return NULL;
 }
 
-static void take_message(Pipeline *p, Message *message, const atomic_bool *stop)
+static void take_message(Pipeline *p, const Message *message, const atomic_bool *stop)
 {
     MessageView view = message_view(message);
     uint32_t index;
     Error error;
 
     /* What was on its way when the partition was paused comes again when it goes on. */
-    if (p->stopped_count > 0 && find_stopped(p, view.topic, view.partition)) {
-        message_release(message);
+    if (p->stopped_count > 0 && find_stopped(p, view.topic, view.partition))
         return;
-    }
-    if (batch_add_message(p->filling, message, &view, &index, &error) != STATUS_OK) {
+    if (batch_add_message(p->filling, &view, &index, &error) != STATUS_OK) {
         fail(p, &error);
         return;
     }
@@ -246,8 +244,10 @@ static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
 
     p->drained = count < max;
     atomic_fetch_add(&p->metrics->messages_consumed, count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         take_message(p, p->messages[i], stop);
+        message_release(p->messages[i]);
+    }
     atomic_store(&p->metrics->batch_rows, p->filling->rows);
 }
 

@@ -201,7 +201,7 @@ static Status make_tables(Dashboard *d, json_t **tables, Error *error)
 /* The storage tables that have the two times; a table of another shape is somebody else's, or stopped. */
 static void append_storages(Text *sql, const char *database)
 {
-    text_appendf(sql, "SELECT table AS name FROM system.columns WHERE database = ");
+    text_appendf(sql, "SELECT table AS storage FROM system.columns WHERE database = ");
     text_append_literal(sql, database, strlen(database));
     text_appendf(sql, " AND name IN ('_commit_time', '_loaded_time') AND startsWith(type, 'DateTime64(6') "
                       "AND table IN (SELECT name FROM system.tables WHERE database = ");
@@ -217,7 +217,7 @@ static void append_latency(Text *sql, const Config *config, const json_t *storag
     text_appendf(sql, "SELECT count() AS rows, quantile(0.5)(ms) AS p50, quantile(0.95)(ms) AS p95, "
                       "quantile(0.99)(ms) AS p99 FROM (");
     for (size_t i = 0; i < json_array_size(storages); i++) {
-        const char *name = json_string_value(json_object_get(json_array_get(storages, i), "name"));
+        const char *name = json_string_value(json_object_get(json_array_get(storages, i), "storage"));
 
         if (name == NULL)
             continue;

@@ -1,0 +1,83 @@
+"""What the agent says over HTTP when a part of the line is away or a question fails: never a figure that it does not know."""
+
+import json
+import re
+
+from test_agent import line, stack  # noqa: F401 (fixtures)
+
+
+def summary(agent):
+    status, text = agent.get("/api/summary")
+    return status, json.loads(text)
+
+
+def lag_by_partition(agent):
+    """{} while the brokers do not tell."""
+    text = agent.get("/metrics")[1]
+    found = re.findall(r'^walhouse_agent_consumer_lag_messages\{topic="([^"]+)",partition="(\d+)"\} (\d+)$', text, re.MULTILINE)
+    return {(topic, int(partition)): int(lag) for topic, partition, lag in found}
+
+
+def test_a_query_that_fails_is_told_alone(line):  # noqa: F811
+    broken = {"broken_function": "SELECT no_such_function(1)", "broken_types": "SELECT toString(1) + 1",
+              "broken_while_it_runs": "SELECT throwIf(1)", "broken_table": "SELECT * FROM nowhere",
+              "broken_slow": "SELECT sleepEachRow(1) FROM numbers(30) SETTINGS max_block_size = 1"}
+    good = {f"good_{i}": f"SELECT {i} AS i" for i in range(5)}
+    for name, sql in (broken | good).items():
+        (line.directory / f"{name}.sql").write_text(sql, encoding="ascii")
+    status, answer = summary(line.agent())
+    assert status == 200
+    assert answer["queries"] == {f"good_{i}": [{"i": i}] for i in range(5)}
+    assert set(answer["queries_errors"]) == set(broken)
+    assert "UNKNOWN_TABLE" in answer["queries_errors"]["broken_table"]
+    assert "TIMEOUT_EXCEEDED" in answer["queries_errors"]["broken_slow"]
+
+
+def test_a_foreign_table_does_not_hide_the_latency(line):  # noqa: F811
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    line.stack.clickhouse("CREATE TABLE _foreign (a UInt64) ENGINE = ReplacingMergeTree ORDER BY a", database=line.name)
+    line.stack.until(lambda: summary(agent)[1]["latency_ms"]["rows"] == 10, 10, "the latency is of the ten rows")
+
+
+def test_no_zeros_for_figures_of_a_warehouse_that_is_away(line):  # noqa: F811
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    line.stack.kill("warehouse")
+    try:
+        line.stack.until(lambda: summary(agent)[0] == 503, 10, "the summary says that the warehouse is away")
+        answer = summary(agent)[1]
+        assert set(answer) == {"generated_at_ms", "agent", "error"}
+        assert answer["agent"]["state"] == "waiting_for_clickhouse"
+        assert answer["error"]["code"] == "warehouse_away" and line.stack.env["CLICKHOUSE_URL"] in answer["error"]["message"]
+        assert agent.ready()["state"] == "waiting_for_clickhouse"
+        line.produce(count=100, first=101)
+        line.stack.until(lambda: sum(lag_by_partition(agent).values()) == 100, 15, "the metrics have the lag")
+        assert {topic for topic, _ in lag_by_partition(agent)} == {f"{line.name}.public.orders"}
+    finally:
+        line.stack.start("warehouse")
+    line.loaded(agent)
+    line.stack.until(lambda: summary(agent)[0] == 200, 10, "there are figures again")
+    assert summary(agent)[1]["dlq"] == {"count": 0, "by_reason": {}}
+    line.stack.until(lambda: set(lag_by_partition(agent).values()) == {0}, 15, "nothing is left to load")
+    line.stack.until(lambda: summary(agent)[1]["agent"]["state"] == "running", 15, "it runs")
+
+
+def test_kafka_away_is_said_and_forgotten(line):  # noqa: F811
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    line.stack.kill("kafka")
+    try:
+        line.stack.until(lambda: summary(agent)[1]["agent"]["state"] == "waiting_for_kafka", 20, "the summary says that Kafka is away")
+        line.stack.until(lambda: summary(agent)[1]["agent"]["lag_messages"] is None, 20, "the lag is not known")
+        status, answer = summary(agent)
+        assert status == 200 and answer["latency_ms"]["rows"] == 10
+        line.stack.until(lambda: lag_by_partition(agent) == {}, 20, "the metrics have no lag")
+    finally:
+        line.stack.start("kafka")
+    # Nothing is produced: the state must not wait for a message.
+    line.stack.until(lambda: summary(agent)[1]["agent"] | {"last_error": None} == {
+        "state": "running", "lag_messages": 0, "rows_loaded": 10, "last_error": None}, 30, "it runs, and the lag is known")

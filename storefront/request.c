@@ -75,6 +75,18 @@ static const char *take_item(json_t *item, OrderRequest *order)
     return NULL;
 }
 
+static const char *take_request_id(json_t *id, OrderRequest *order)
+{
+    const char *text = json_string_value(id);
+
+    if (id == NULL || json_is_null(id))
+        return NULL;
+    if (text == NULL || !uuid_is_valid(text))
+        return "request_id must be a UUID";
+    memcpy(order->request_id, text, UUID_BYTES + 1);
+    return NULL;
+}
+
 const char *order_request_parse(const void *body, size_t size, OrderRequest *order)
 {
     json_t *json = size > 0 ? json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
@@ -88,6 +100,8 @@ const char *order_request_parse(const void *body, size_t size, OrderRequest *ord
         problem = "items must be a list of 1 to 50 items";
     else
         problem = take_customer(json_object_get(json, "customer"), order);
+    if (problem == NULL)
+        problem = take_request_id(json_object_get(json, "request_id"), order);
     for (size_t i = 0; problem == NULL && i < json_array_size(items); i++)
         problem = take_item(json_array_get(items, i), order);
     json_decref(json);

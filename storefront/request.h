@@ -21,6 +21,7 @@ typedef struct OrderItem {
 typedef struct OrderRequest {
     char customer_id[UUID_BYTES + 1];
     char customer_name[NAME_BYTES_MAX + 1];
+    char request_id[UUID_BYTES + 1];  /* "": none; sent again, the order is the one that is there already */
     OrderItem items[ORDER_ITEMS_MAX]; /* each sku once */
     size_t item_count;
 } OrderRequest;

@@ -47,6 +47,8 @@ static void test_refusals(void **state)
     assert_refused("[]", "JSON object");
     assert_refused("{\"items\": 1}", "items must be");
     assert_refused("{" CUSTOMER ", \"items\": []}", "items must be");
+    assert_refused("{" CUSTOMER ", \"request_id\": \"x\", \"items\": [{}]}", "request_id must be");
+    assert_refused("{" CUSTOMER ", \"request_id\": 1, \"items\": [{}]}", "request_id must be");
     assert_refused("{\"customer\": {\"id\": \"x\", \"name\": \"A\"}, \"items\": [{}]}", "customer.id");
     assert_refused("{\"customer\": {\"id\": \"00112233-4455-6677-8899-aabbccddeefg\", \"name\": \"A\"}, "
                    "\"items\": [{}]}",

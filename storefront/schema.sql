@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS orders (
   status text NOT NULL DEFAULT 'placed',
   total numeric(12,2) NOT NULL,
   details jsonb NOT NULL DEFAULT '{}',
+  -- Made by the page: the same order sent twice is one order.
+  request_id uuid UNIQUE,
   placed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS orders_customer_id_idx ON orders (customer_id, id DESC);

@@ -73,7 +73,8 @@ static void reply(HttpdResponse *response, ShopResult result, ShopAnswer *answer
         reply_json(response, ok_status, answer->json);
         return;
     case SHOP_NOT_FOUND:
-        reply_error(response, 404, "not_found", "There is no such thing in the shop.", NULL);
+        reply_error(response, 404, "not_found", "There is no such thing in the shop.",
+                    answer->sku[0] ? answer : NULL);
         return;
     case SHOP_OUT_OF_STOCK:
         reply_out_of_stock(response, answer);

@@ -24,7 +24,7 @@ def stack():
 
 @pytest.fixture(autouse=True)
 def enough(stack):
-    stack.until(lambda: stack.sql("UPDATE products SET stock = 1000"), 30, "Postgres answers")
+    stack.until(lambda: stack.sql("UPDATE products SET stock = 1000 RETURNING id"), 30, "Postgres answers")
 
 
 def order(stack, *items, customer=None, name="Ada"):
@@ -58,6 +58,15 @@ def test_order_is_one_transaction(stack):
     assert stack.sql("SELECT stock FROM products WHERE sku = %s", (SKU,)) == [(998,)]
     assert stack.storefront(f"/api/orders?customer={customer}")[1]["orders"] == [placed]
     assert stack.storefront(f"/api/orders/{placed['order_id']}") == (200, placed)
+
+
+def test_the_same_request_sent_again_is_one_order(stack):
+    body = {"customer": {"id": str(uuid.uuid4()), "name": "Ada"}, "items": [{"sku": SKU, "quantity": 3}],
+            "request_id": str(uuid.uuid4())}
+    with concurrent.futures.ThreadPoolExecutor(8) as tries:
+        answers = list(tries.map(lambda _: stack.storefront("/api/orders", body), range(8)))
+    assert all(answer == answers[0] and answer[0] == 201 for answer in answers)
+    assert stack.sql("SELECT stock FROM products WHERE sku = %s", (SKU,)) == [(997,)]
 
 
 def test_out_of_stock_leaves_nothing(stack):

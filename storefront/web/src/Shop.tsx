@@ -1,7 +1,7 @@
 // The shop: catalogue, cart, the order that was placed, the customer's orders.
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { getOrders, getProducts, placeOrder, ShopError, type Order, type Product } from "./api";
-import { countItems, emptyCart, fromText, toText, withOneMore, withQuantity } from "./cart";
+import { countItems, emptyCart, fromText, toText, withOneMore, withQuantity, type Cart } from "./cart";
 import { CartPanel } from "./CartPanel";
 import { Catalogue } from "./Catalogue";
 import { OrderList, OrderPlaced } from "./Orders";
@@ -36,6 +36,8 @@ export function Shop() {
   const [cartOpen, setCartOpen] = useState(false);
   const [cart, setCart] = useStored("walhouse-cart", fromText, toText);
   const [customer] = useStored("walhouse-customer", parseCustomer, same);
+  // One id for one order: it changes with the cart, not with the tries.
+  const [requestId, setRequestId] = useState(newUuid);
   const [name, setName] = useStored("walhouse-name", parseName, same);
 
   const reload = useCallback(async () => {
@@ -51,12 +53,17 @@ export function Shop() {
     void reload();
   }, [reload]);
 
+  function changeCart(next: Cart) {
+    setCart(next);
+    setRequestId(newUuid());
+  }
+
   async function order() {
     setBusy(true);
     setOrderError(undefined);
     try {
-      setPlaced(await placeOrder({ id: customer, name: name.trim() || "Guest" }, cart));
-      setCart(emptyCart);
+      setPlaced(await placeOrder({ id: customer, name: name.trim() || "Guest" }, cart, requestId));
+      changeCart(emptyCart);
       setCartOpen(false);
       window.scrollTo({ top: 0 });
     } catch (error) {
@@ -93,7 +100,7 @@ export function Shop() {
             busy={busy}
             error={orderError}
             onName={setName}
-            onQuantity={(sku, quantity) => setCart(withQuantity(cart, sku, quantity))}
+            onQuantity={(sku, quantity) => changeCart(withQuantity(cart, sku, quantity))}
             onOrder={() => void order()}
           />
         )}
@@ -107,7 +114,7 @@ export function Shop() {
         )}
         {products === undefined && !loadError && <p className="quiet">Opening the shop …</p>}
         {products !== undefined && (
-          <Catalogue products={products} cart={cart} onAdd={(sku) => setCart(withOneMore(cart, sku))} />
+          <Catalogue products={products} cart={cart} onAdd={(sku) => changeCart(withOneMore(cart, sku))} />
         )}
         <OrderList orders={orders} />
       </main>

@@ -112,21 +112,26 @@ export async function getOrders(customer: string): Promise<Order[]> {
   return list(body["orders"], "orders", readOrder);
 }
 
-export async function placeOrder(customer: { id: string; name: string }, cart: Cart): Promise<Order> {
+/** The same requestId sent again gives the order that is there already, so that a lost answer is no second order. */
+export async function placeOrder(
+  customer: { id: string; name: string },
+  cart: Cart,
+  requestId: string,
+): Promise<Order> {
   const items = [...cart].map(([sku, quantity]) => ({ sku, quantity }));
   try {
     return readOrder(
       await request("api/orders", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ customer, items }),
+        body: JSON.stringify({ customer, items, request_id: requestId }),
       }),
     );
   } catch (error) {
-    // Sent, and no answer that can be understood: nobody knows, and a second try could be a second order.
+    // Sent, and no answer that can be understood: nobody knows.
     if (error instanceof ShopError && (error.code === "network" || error.code === "malformed"))
       throw new ShopError(
-        "No clear answer came: your order may have been placed or not. Look at your orders below before you order again.",
+        "No clear answer came: your order may have been placed or not. Look at your orders below, or place it again: it counts once.",
         "unknown_outcome",
       );
     throw error;

@@ -44,6 +44,7 @@ ifneq ($(wildcard $(NODE_DIR)/bin/node),)
 export PATH := $(NODE_DIR)/bin:$(PATH)
 endif
 NPM ?= npm
+export npm_config_update_notifier := false
 
 PROGRAMS :=
 UNIT_TESTS :=

@@ -54,11 +54,13 @@ struct Dashboard {
     Consumer *consumer;
     Registry *registry;
     Metrics *metrics;
-    Asker summary;
-    char *json; /* the last answer, of the summary's asker */
+    Asker summary; /* its client, and the lag, are the maker's; its lock is of the answer */
+    pthread_cond_t made;
+    bool making; /* a thread is asking for a new answer */
+    char *json;  /* the last answer, of the summary's asker */
     size_t json_size;
     Status json_status;
-    int64_t lag_messages; /* -1: not known; of the summary's asker, as its time */
+    int64_t lag_messages; /* -1: not known */
     int64_t lag_until_ms; /* monotonic */
     Asker probe;
     Status probe_status;
@@ -462,22 +464,41 @@ static Status make_summary(Dashboard *d, json_t **summary)
     return status;
 }
 
+/* Makes a new answer, without the lock while it asks. */
+static void renew(Dashboard *d)
+{
+    json_t *summary = NULL;
+    Status status;
+    char *json;
+
+    d->making = true;
+    (void)pthread_mutex_unlock(&d->summary.lock);
+    status = make_summary(d, &summary);
+    json = json_dumps(summary, JSON_COMPACT);
+    json_decref(summary);
+    (void)pthread_mutex_lock(&d->summary.lock);
+    free(d->json);
+    d->json = json;
+    d->json_size = json ? strlen(json) : 0;
+    d->json_status = status;
+    d->summary.asked_at_ms = now_ms(CLOCK_MONOTONIC);
+    d->making = false;
+    (void)pthread_cond_broadcast(&d->made);
+}
+
 Status dashboard_summary(Dashboard *d, char **json, size_t *size)
 {
     Status status;
 
     *json = NULL;
     (void)pthread_mutex_lock(&d->summary.lock);
-    if (d->json == NULL || now_ms(CLOCK_MONOTONIC) - d->summary.asked_at_ms >= SUMMARY_KEPT_MS) {
-        json_t *summary = NULL;
-
-        d->json_status = make_summary(d, &summary);
-        free(d->json);
-        d->json = json_dumps(summary, JSON_COMPACT);
-        d->json_size = d->json ? strlen(d->json) : 0;
-        json_decref(summary);
-        d->summary.asked_at_ms = now_ms(CLOCK_MONOTONIC);
-    }
+    /* Only the first answer is waited for: a warehouse that hangs must not hang every thread of the server.
+     */
+    while (d->making && d->json == NULL)
+        (void)pthread_cond_wait(&d->made, &d->summary.lock);
+    if (!d->making &&
+        (d->json == NULL || now_ms(CLOCK_MONOTONIC) - d->summary.asked_at_ms >= SUMMARY_KEPT_MS))
+        renew(d);
     if (d->json && (*json = malloc(d->json_size + 1)) != NULL) {
         memcpy(*json, d->json, d->json_size + 1);
         *size = d->json_size;
@@ -549,12 +570,19 @@ Dashboard *dashboard_open(const Config *config, Consumer *consumer, Registry *re
     d->metrics = metrics;
     d->lag_messages = -1;
     check_folder(config->http_queries);
+    if (pthread_cond_init(&d->made, NULL) != 0) {
+        free(d);
+        (void)status_fail(error, STATUS_FATAL, "out of memory");
+        return NULL;
+    }
     if (!open_asker(&d->summary, &d->config, error)) {
+        (void)pthread_cond_destroy(&d->made);
         free(d);
         return NULL;
     }
     if (!open_asker(&d->probe, &d->config, error)) {
         close_asker(&d->summary);
+        (void)pthread_cond_destroy(&d->made);
         free(d);
         return NULL;
     }
@@ -567,6 +595,7 @@ void dashboard_close(Dashboard *d)
         return;
     close_asker(&d->summary);
     close_asker(&d->probe);
+    (void)pthread_cond_destroy(&d->made);
     free(d->json);
     free(d);
 }

@@ -17,7 +17,8 @@ void dashboard_close(Dashboard *dashboard);
 
 /*
  * The answer as JSON (dashboard/src/contract.ts reads it), malloc'ed; NULL: out of memory. It is made at most
- * once a second, so that many viewers cost one. Any thread may call it; several wait for one another.
+ * once a second, by one of the threads that ask; the others get the last one meanwhile, which its
+ * generated_at_ms dates. Any thread may call it.
  *
  * Not STATUS_OK: the warehouse does not answer for its own figures, and the JSON has only generated_at_ms,
  * agent and {"error": {"code", "message"}}.

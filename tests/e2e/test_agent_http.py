@@ -1,7 +1,12 @@
 """What the agent says over HTTP when a part of the line is away or a question fails: never a figure that it does not know."""
 
+import concurrent.futures
 import json
+import os
+import pathlib
 import re
+import signal
+import time
 
 from test_agent import line, stack  # noqa: F401 (fixtures)
 
@@ -81,3 +86,23 @@ def test_kafka_away_is_said_and_forgotten(line):  # noqa: F811
     # Nothing is produced: the state must not wait for a message.
     line.stack.until(lambda: summary(agent)[1]["agent"] | {"last_error": None} == {
         "state": "running", "lag_messages": 0, "rows_loaded": 10, "last_error": None}, 30, "it runs, and the lag is known")
+
+
+def test_viewers_of_a_frozen_warehouse_do_not_take_all_threads(line):  # noqa: F811
+    agent = line.agent()
+    assert summary(agent)[0] == 200
+    # The file's first line is the process, which this test's stack has started.
+    warehouse = int((pathlib.Path(line.stack.directory) / "pid" / "warehouse").read_text(encoding="ascii").split()[0])
+    os.kill(warehouse, signal.SIGSTOP)
+    try:
+        time.sleep(1.1)  # the last answer is no longer kept
+        with concurrent.futures.ThreadPoolExecutor(32) as viewers:
+            asked = [viewers.submit(agent.get, "/api/summary", 30) for _ in range(32)]
+            time.sleep(1)
+            for _ in range(20):
+                assert agent.get("/healthz", 3)[0] == 200
+            answers = [viewer.result() for viewer in asked]
+        assert {status for status, _ in answers} <= {200, 503}
+    finally:
+        os.kill(warehouse, signal.SIGCONT)
+    line.stack.until(lambda: summary(agent)[0] == 200, 30, "there are figures again")

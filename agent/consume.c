@@ -75,8 +75,10 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     Consumer *consumer = opaque;
 
     (void)rk;
+    /* Said again with every try to connect, and worth one line. */
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        atomic_store(&consumer->metrics->kafka_reachable, false);
+        if (!atomic_exchange(&consumer->metrics->kafka_reachable, false))
+            return;
         metrics_set_error(consumer->metrics, reason);
     }
     log_warning("Kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
@@ -149,15 +151,6 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
     }
 }
 
-static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
-{
-    (void)rk;
-    if (level <= 4)
-        log_warning("librdkafka: %s: %s", facility, text);
-    else
-        log_debug("librdkafka: %s: %s", facility, text);
-}
-
 /* ---- opening and closing ---- */
 
 static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
@@ -198,7 +191,6 @@ static rd_kafka_t *open_handle(Consumer *consumer, bool group, Error *error)
 
     if (conf == NULL)
         return NULL;
-    rd_kafka_conf_set_log_cb(conf, on_log);
     if (group) {
         rd_kafka_conf_set_error_cb(conf, on_error);
         ok = configure_group(consumer, conf, error);

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/log.h"
+
 #define LINE_BYTES_MAX 4096
 
 bool kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, Error *error)
@@ -59,10 +61,24 @@ static bool read_properties(rd_kafka_conf_t *conf, const char *path, Error *erro
     return ok;
 }
 
+/* Trouble with connections comes again as error events, and with every try to connect: it is only for those
+ * who look. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    bool is_connection = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0;
+
+    (void)rk;
+    if (level <= 4 && !is_connection)
+        log_warning("librdkafka: %s: %s", facility, text);
+    else
+        log_debug("librdkafka: %s: %s", facility, text);
+}
+
 rd_kafka_conf_t *kafka_conf_new(const Config *config, Error *error)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
+    rd_kafka_conf_set_log_cb(conf, on_log);
     if (kafka_conf_set(conf, "bootstrap.servers", config->kafka_brokers, error) &&
         kafka_conf_set(conf, "client.id", "walhouse-agent", error) &&
         kafka_conf_set(conf, "reconnect.backoff.max.ms", "1000", error) &&

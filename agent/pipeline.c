@@ -271,8 +271,6 @@ static void stop_partition(Pipeline *p, const PartitionRange *range)
         (StoppedPartition){.topic = topic, .partition = range->partition, .offset = range->first};
     p->stopped_retry_at_ms = now_ms() + STOPPED_RETRY_MS;
     consumer_pause(p->consumer, range->topic, range->partition, range->first);
-    /* What follows it must not be loaded and committed before it. */
-    batch_forget_topic(p->filling, topic);
 }
 
 static bool topic_was_stopped(const Batch *batch, const char *topic)
@@ -281,6 +279,30 @@ static bool topic_was_stopped(const Batch *batch, const char *topic)
         if (batch->tables[i].stopped && strcmp(batch->tables[i].table->topic, topic) == 0)
             return true;
     return false;
+}
+
+static void stop_partitions_of(Pipeline *p, const Batch *stopped, const Batch *batch)
+{
+    for (size_t i = 0; i < batch->partition_count; i++) {
+        const PartitionRange *range = &batch->partitions[i];
+
+        if (topic_was_stopped(stopped, range->topic) && !find_stopped(p, range->topic, range->partition))
+            stop_partition(p, range);
+    }
+}
+
+/*
+ * Stops what the loader stopped: every partition goes back to the first message that is in either batch, and
+ * the batch that is being filled forgets the topic, so that nothing is loaded and committed before what it
+ * follows.
+ */
+static void stop_topics(Pipeline *p, const Batch *batch)
+{
+    stop_partitions_of(p, batch, batch);
+    stop_partitions_of(p, batch, p->filling);
+    for (size_t i = 0; i < batch->table_count; i++)
+        if (batch->tables[i].stopped)
+            batch_forget_topic(p->filling, batch->tables[i].table->topic);
 }
 
 static void count_stopped(Pipeline *p)
@@ -327,14 +349,12 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
         (void)status_fail(&error, STATUS_FATAL, "a batch could not be loaded: out of memory");
         fail(p, &error);
     }
+    if (batch->loaded)
+        stop_topics(p, batch);
     for (size_t i = 0; offsets && batch->loaded && i < batch->partition_count; i++) {
         const PartitionRange *range = &batch->partitions[i];
 
-        if (find_stopped(p, range->topic, range->partition))
-            continue;
-        if (topic_was_stopped(batch, range->topic))
-            stop_partition(p, range);
-        else
+        if (!find_stopped(p, range->topic, range->partition))
             offsets[count++] = (PartitionOffset){range->topic, range->partition, range->next};
     }
     if (count > 0)

@@ -1,66 +1,29 @@
 /*
- * consume.c - messages out of Kafka, offsets back; see consume.h.
+ * consume.c - the group's messages out of Kafka, its offsets back; see consume.h.
  *
- *      group consumer:   rows and control events --> consumer_poll()      offsets --> consumer_commit()
- * --acknowledged--> acked schema consumer:  __schema from its beginning --> consumer_read_schemas()
+ *      rows and control events --> consumer_poll()
+ *      offsets --> consumer_commit() --acknowledged--> acked
+ *                        ^                  |
+ *                        '-- not yet: consumer_tick()
+ *
+ * The schema topic is consume_schemas.c's, questions to the brokers are consume_lag.c's.
  */
 #include "agent/consume.h"
 
 #include <errno.h>
-#include <librdkafka/rdkafka.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "agent/consume_internal.h"
 #include "agent/kafka_config.h"
-#include "extension/common/schema.h"
 #include "lib/log.h"
 
 #define TOPICS_MAX         10000
 #define SUBSCRIBE_PAUSE_MS 200
 #define RECOMMIT_MS        1000
-#define SCHEMA_RETRY_MS    500
-#define LOADED_POLL_MS     50
-#define QUESTION_MS        5000
-#define COMMIT_WAIT_MS     10000
 
-/* How far a partition's offsets are wanted committed, and are. */
-typedef struct CommitState {
-    char *topic;
-    int32_t partition;
-    int64_t wanted;
-    int64_t acked;
-} CommitState;
-
-struct Consumer {
-    const Config *config;
-    Metrics *metrics;
-    ConsumerRevoke revoke;
-    void *revoke_context;
-    rd_kafka_t *group;
-    rd_kafka_queue_t *queue;
-    rd_kafka_t *schemas;
-    char control_topic[WH_TOPIC_BYTES_MAX + 1];
-    char schema_topic[WH_TOPIC_BYTES_MAX + 1];
-    bool schemas_assigned;
-    int64_t schemas_retry_at_ms;
-    atomic_int_fast64_t schema_position; /* the next offset of the schema topic; -1: it is not there yet */
-
-    CommitState *commits;
-    size_t commit_count;
-    int64_t recommit_at_ms;
-
-    pthread_mutex_t lock; /* of topics */
-    char **topics;
-    size_t topic_count;
-    size_t subscribed_count; /* topics[0 .. subscribed_count) are subscribed */
-    bool subscribed;
-    int64_t subscribe_at_ms;
-};
-
-static int64_t now_ms(void)
+int64_t consumer_now_ms(void)
 {
     struct timespec now;
 
@@ -153,20 +116,27 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 
 /* ---- opening and closing ---- */
 
-static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
+static bool set_group_id(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
 {
-    char group[256];
-    char kbytes[32];
     const Config *config = consumer->config;
+    char group[256];
 
     (void)snprintf(group, sizeof group, "%s%s",
                    config->kafka_group[0] ? config->kafka_group : "walhouse-agent-",
                    config->kafka_group[0] ? "" : config->kafka_topic_prefix);
+    return kafka_conf_set(conf, "group.id", group, error);
+}
+
+static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
+{
+    char kbytes[32];
+    const Config *config = consumer->config;
+
     (void)snprintf(kbytes, sizeof kbytes, "%lld", (long long)config->kafka_queue_kbytes);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_opaque(conf, consumer);
-    return kafka_conf_set(conf, "group.id", group, error) &&
+    return set_group_id(consumer, conf, error) &&
            kafka_conf_set(conf, "partition.assignment.strategy", "cooperative-sticky", error) &&
            kafka_conf_set(conf, "enable.auto.commit", "false", error) &&
            kafka_conf_set(conf, "enable.auto.offset.store", "false", error) &&
@@ -182,7 +152,9 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
            kafka_conf_set(conf, "queued.max.messages.kbytes", kbytes, error);
 }
 
-static rd_kafka_t *open_handle(Consumer *consumer, bool group, Error *error)
+typedef enum HandleKind { HANDLE_GROUP, HANDLE_SCHEMAS, HANDLE_ASKING } HandleKind;
+
+static rd_kafka_t *open_handle(Consumer *consumer, HandleKind kind, Error *error)
 {
     rd_kafka_conf_t *conf = kafka_conf_new(consumer->config, error);
     rd_kafka_t *rk;
@@ -191,11 +163,15 @@ static rd_kafka_t *open_handle(Consumer *consumer, bool group, Error *error)
 
     if (conf == NULL)
         return NULL;
-    if (group) {
+    if (kind == HANDLE_GROUP) {
         rd_kafka_conf_set_error_cb(conf, on_error);
         ok = configure_group(consumer, conf, error);
+    } else if (kind == HANDLE_ASKING) {
+        /* It asks about the group without being a member. */
+        ok =
+            set_group_id(consumer, conf, error) && kafka_conf_set(conf, "enable.auto.commit", "false", error);
     } else {
-        /* Assigned by hand, never committed; the name is only for the brokers' logs. */
+        /* Assigned by hand or not at all, never committed; the name is only for the brokers' logs. */
         ok = kafka_conf_set(conf, "group.id", "walhouse-agent-schemas", error) &&
              kafka_conf_set(conf, "enable.auto.commit", "false", error) &&
              kafka_conf_set(conf, "enable.partition.eof", "true", error) &&
@@ -238,7 +214,8 @@ Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke r
                    config->kafka_topic_prefix);
     consumer->group = open_handle(consumer, true, error);
     consumer->schemas = consumer->group ? open_handle(consumer, false, error) : NULL;
-    if (consumer->schemas == NULL) {
+    consumer->asker = consumer->schemas ? open_handle(consumer, false, error) : NULL;
+    if (consumer->asker == NULL) {
         consumer_close(consumer);
         return NULL;
     }
@@ -258,6 +235,10 @@ void consumer_close(Consumer *consumer)
     }
     if (consumer->schemas)
         rd_kafka_destroy(consumer->schemas);
+    if (consumer->asking)
+        rd_kafka_destroy(consumer->asking);
+    if (consumer->asker)
+        rd_kafka_destroy(consumer->asker);
     for (size_t i = 0; i < consumer->topic_count; i++)
         free(consumer->topics[i]);
     for (size_t i = 0; i < consumer->commit_count; i++)
@@ -339,7 +320,7 @@ Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error)
 }
 
 /* The topics as a list of librdkafka's, partition -1 each; the control topic last if it is wanted. */
-static rd_kafka_topic_partition_list_t *list_topics(Consumer *consumer, bool with_control)
+rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool with_control)
 {
     rd_kafka_topic_partition_list_t *list;
 
@@ -355,7 +336,7 @@ static rd_kafka_topic_partition_list_t *list_topics(Consumer *consumer, bool wit
 
 static void subscribe(Consumer *consumer)
 {
-    rd_kafka_topic_partition_list_t *list = list_topics(consumer, true);
+    rd_kafka_topic_partition_list_t *list = consumer_list_topics(consumer, true);
     rd_kafka_resp_err_t result = rd_kafka_subscribe(consumer->group, list);
 
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -421,7 +402,7 @@ static void commit_wanted(Consumer *consumer, bool wait)
         else if (wait)
             on_commit(consumer->group, result, list, consumer);
     }
-    consumer->recommit_at_ms = now_ms() + RECOMMIT_MS;
+    consumer->recommit_at_ms = consumer_now_ms() + RECOMMIT_MS;
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -438,7 +419,7 @@ void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t 
 
 void consumer_tick(Consumer *consumer)
 {
-    int64_t now = now_ms();
+    int64_t now = consumer_now_ms();
     bool changed;
 
     (void)pthread_mutex_lock(&consumer->lock);
@@ -455,7 +436,7 @@ void consumer_tick(Consumer *consumer)
 
 /* ---- pausing ---- */
 
-static rd_kafka_topic_partition_list_t *list_one(const char *topic, int32_t partition, int64_t offset)
+rd_kafka_topic_partition_list_t *consumer_list_one(const char *topic, int32_t partition, int64_t offset)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
@@ -465,7 +446,7 @@ static rd_kafka_topic_partition_list_t *list_one(const char *topic, int32_t part
 
 void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, int64_t offset)
 {
-    rd_kafka_topic_partition_list_t *list = list_one(topic, partition, offset);
+    rd_kafka_topic_partition_list_t *list = consumer_list_one(topic, partition, offset);
     rd_kafka_error_t *error;
 
     (void)rd_kafka_pause_partitions(consumer->group, list);
@@ -481,7 +462,7 @@ void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, in
 
 void consumer_resume(Consumer *consumer, const char *topic, int32_t partition)
 {
-    rd_kafka_topic_partition_list_t *list = list_one(topic, partition, RD_KAFKA_OFFSET_INVALID);
+    rd_kafka_topic_partition_list_t *list = consumer_list_one(topic, partition, RD_KAFKA_OFFSET_INVALID);
 
     (void)rd_kafka_resume_partitions(consumer->group, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -498,228 +479,4 @@ void consumer_pause_all(Consumer *consumer, bool pause)
     else
         (void)rd_kafka_resume_partitions(consumer->group, assigned);
     rd_kafka_topic_partition_list_destroy(assigned);
-}
-
-/* ---- the schema topic ---- */
-
-/* The end of the schema topic, 0 where it does not exist yet; -1: Kafka did not answer. */
-static int64_t schema_end(Consumer *consumer, int timeout_ms)
-{
-    int64_t low = 0, high = 0;
-    rd_kafka_resp_err_t result = rd_kafka_query_watermark_offsets(consumer->schemas, consumer->schema_topic,
-                                                                  0, &low, &high, timeout_ms);
-
-    if (result == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || result == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-        result == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-        return 0;
-    return result == RD_KAFKA_RESP_ERR_NO_ERROR ? high : -1;
-}
-
-/* Assigns the schema topic once it exists. */
-static bool assign_schemas(Consumer *consumer)
-{
-    rd_kafka_topic_partition_list_t *list;
-    int64_t low = 0, high = 0;
-
-    if (consumer->schemas_assigned)
-        return true;
-    if (now_ms() < consumer->schemas_retry_at_ms)
-        return false;
-    consumer->schemas_retry_at_ms = now_ms() + SCHEMA_RETRY_MS;
-    if (rd_kafka_query_watermark_offsets(consumer->schemas, consumer->schema_topic, 0, &low, &high, 1000) !=
-        RD_KAFKA_RESP_ERR_NO_ERROR)
-        return false;
-    list = list_one(consumer->schema_topic, 0, RD_KAFKA_OFFSET_BEGINNING);
-    consumer->schemas_assigned = rd_kafka_assign(consumer->schemas, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_topic_partition_list_destroy(list);
-    if (consumer->schemas_assigned)
-        atomic_store(&consumer->schema_position, low);
-    return consumer->schemas_assigned;
-}
-
-Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
-                             void (*take)(void *context, const MessageView *message), void *context,
-                             Error *error)
-{
-    int64_t until = now_ms() + timeout_ms;
-    int64_t end = timeout_ms > 0 ? schema_end(consumer, timeout_ms) : 0;
-    bool assigned = assign_schemas(consumer);
-
-    if (end < 0)
-        return status_fail(error, STATUS_RETRY, "Kafka at %s does not answer",
-                           consumer->config->kafka_brokers);
-    if (timeout_ms > 0)
-        atomic_store(&consumer->metrics->kafka_reachable, true);
-    if (!assigned)
-        return end == 0 ? STATUS_OK
-                        : status_fail(error, STATUS_RETRY, "cannot read %s yet", consumer->schema_topic);
-    for (;;) {
-        int64_t left = until - now_ms();
-        bool at_end = atomic_load(&consumer->schema_position) >= end;
-        Message *message = rd_kafka_consumer_poll(consumer->schemas, at_end || left < 0 ? 0
-                                                                     : left > 100       ? 100
-                                                                                        : (int)left);
-
-        if (message == NULL && (at_end || left <= 0))
-            return at_end ? STATUS_OK
-                          : status_fail(error, STATUS_RETRY, "%s was not read to its end in time",
-                                        consumer->schema_topic);
-        if (message == NULL)
-            continue;
-        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            MessageView view = message_view(message);
-
-            take(context, &view);
-            atomic_store(&consumer->schema_position, message->offset + 1);
-        } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-            atomic_store(&consumer->schema_position, message->offset);
-        } else {
-            log_warning("Kafka: %s: %s", consumer->schema_topic, rd_kafka_message_errstr(message));
-        }
-        rd_kafka_message_destroy(message);
-    }
-}
-
-/* ---- lag ---- */
-
-/* For one question to the brokers; never long, so that a thread that is told to stop does. */
-static int left_ms(int64_t until)
-{
-    int64_t left = until - now_ms();
-
-    return left < 1 ? 1 : left > QUESTION_MS ? QUESTION_MS : (int)left;
-}
-
-/* stop may be NULL. */
-static Status wait_for_schemas(Consumer *consumer, int64_t until, const atomic_bool *stop, Error *error)
-{
-    int64_t end = schema_end(consumer, left_ms(until));
-
-    while (end > 0 && atomic_load(&consumer->schema_position) < end) {
-        struct timespec pause = {.tv_nsec = 5000000};
-
-        if (now_ms() >= until || (stop && atomic_load(stop)))
-            return status_fail(error, STATUS_RETRY, "the schema topic has not been read to its end yet");
-        (void)nanosleep(&pause, NULL);
-    }
-    return end < 0 ? status_fail(error, STATUS_RETRY, "Kafka does not answer") : STATUS_OK;
-}
-
-/* Every partition of the tables' topics, with its end as offset and its beginning as opaque. */
-static Status list_ends(Consumer *consumer, int64_t until, rd_kafka_topic_partition_list_t **ends,
-                        Error *error)
-{
-    rd_kafka_topic_partition_list_t *topics = list_topics(consumer, false);
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t result = rd_kafka_metadata(consumer->group, 1, NULL, &metadata, left_ms(until));
-
-    *ends = rd_kafka_topic_partition_list_new(16);
-    for (int t = 0; result == RD_KAFKA_RESP_ERR_NO_ERROR && t < metadata->topic_cnt; t++) {
-        const struct rd_kafka_metadata_topic *topic = &metadata->topics[t];
-
-        if (!rd_kafka_topic_partition_list_find(topics, topic->topic, RD_KAFKA_PARTITION_UA))
-            continue;
-        for (int p = 0; result == RD_KAFKA_RESP_ERR_NO_ERROR && p < topic->partition_cnt; p++) {
-            int64_t low = 0, high = 0;
-            rd_kafka_topic_partition_t *end;
-
-            result = rd_kafka_query_watermark_offsets(consumer->group, topic->topic, topic->partitions[p].id,
-                                                      &low, &high, left_ms(until));
-            end = rd_kafka_topic_partition_list_add(*ends, topic->topic, topic->partitions[p].id);
-            end->offset = high;
-            end->opaque = (void *)(intptr_t)low;
-        }
-    }
-    if (metadata)
-        rd_kafka_metadata_destroy(metadata);
-    rd_kafka_topic_partition_list_destroy(topics);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK;
-    rd_kafka_topic_partition_list_destroy(*ends);
-    *ends = NULL;
-    return status_fail(error, STATUS_RETRY, "Kafka does not answer: %s", rd_kafka_err2str(result));
-}
-
-/* Sums what the group has not committed of ends; visit may be NULL. */
-static Status measure_lag(Consumer *consumer, const rd_kafka_topic_partition_list_t *ends, int64_t until,
-                          ConsumerLagVisit visit, void *context, int64_t *messages, Error *error)
-{
-    rd_kafka_topic_partition_list_t *committed = rd_kafka_topic_partition_list_copy(ends);
-    rd_kafka_resp_err_t result = rd_kafka_committed(consumer->group, committed, left_ms(until));
-
-    *messages = 0;
-    for (int i = 0; result == RD_KAFKA_RESP_ERR_NO_ERROR && i < ends->cnt; i++) {
-        const rd_kafka_topic_partition_t *end = &ends->elems[i];
-        const rd_kafka_topic_partition_t *at =
-            rd_kafka_topic_partition_list_find(committed, end->topic, end->partition);
-        int64_t low = (int64_t)(intptr_t)end->opaque;
-        int64_t offset = at && at->offset >= low ? at->offset : low;
-
-        if (at && at->err)
-            result = at->err;
-        if (end->offset > offset)
-            *messages += end->offset - offset;
-        if (visit)
-            visit(context, end->topic, end->partition, offset, end->offset);
-    }
-    rd_kafka_topic_partition_list_destroy(committed);
-    return result == RD_KAFKA_RESP_ERR_NO_ERROR
-               ? STATUS_OK
-               : status_fail(error, STATUS_RETRY, "Kafka does not tell committed offsets: %s",
-                             rd_kafka_err2str(result));
-}
-
-Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context,
-                    int64_t *messages, Error *error)
-{
-    int64_t until = now_ms() + timeout_ms;
-    rd_kafka_topic_partition_list_t *ends = NULL;
-    Status status = wait_for_schemas(consumer, until, NULL, error);
-
-    if (status == STATUS_OK)
-        status = list_ends(consumer, until, &ends, error);
-    if (status == STATUS_OK)
-        status = measure_lag(consumer, ends, until, visit, context, messages, error);
-    if (ends)
-        rd_kafka_topic_partition_list_destroy(ends);
-    return status;
-}
-
-Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_bool *stop, Error *error)
-{
-    int64_t until = now_ms() + timeout_ms;
-    rd_kafka_topic_partition_list_t *ends = NULL;
-    int64_t messages = 1;
-    Status status = wait_for_schemas(consumer, until, stop, error);
-
-    if (status == STATUS_OK)
-        status = list_ends(consumer, until, &ends, error);
-    while (status == STATUS_OK && messages > 0) {
-        status = measure_lag(consumer, ends, until, NULL, NULL, &messages, error);
-        if (status == STATUS_OK && messages > 0) {
-            struct timespec pause = {.tv_nsec = LOADED_POLL_MS * 1000000L};
-
-            if (now_ms() >= until || atomic_load(stop))
-                status =
-                    status_fail(error, STATUS_RETRY, "%lld messages are not loaded yet", (long long)messages);
-            (void)nanosleep(&pause, NULL);
-        }
-    }
-    if (ends)
-        rd_kafka_topic_partition_list_destroy(ends);
-    return status;
-}
-
-Status consumer_probe(Consumer *consumer, int timeout_ms, Error *error)
-{
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t result = rd_kafka_metadata(consumer->group, 0, NULL, &metadata, timeout_ms);
-
-    atomic_store(&consumer->metrics->kafka_reachable, result == RD_KAFKA_RESP_ERR_NO_ERROR);
-    if (metadata)
-        rd_kafka_metadata_destroy(metadata);
-    return result == RD_KAFKA_RESP_ERR_NO_ERROR
-               ? STATUS_OK
-               : status_fail(error, STATUS_RETRY, "Kafka at %s does not answer: %s",
-                             consumer->config->kafka_brokers, rd_kafka_err2str(result));
 }

@@ -171,7 +171,7 @@ static rd_kafka_t *open_handle(Consumer *consumer, HandleKind kind, Error *error
         ok =
             set_group_id(consumer, conf, error) && kafka_conf_set(conf, "enable.auto.commit", "false", error);
     } else {
-        /* Assigned by hand or not at all, never committed; the name is only for the brokers' logs. */
+        /* Assigned by hand, never committed; the name is only for the brokers' logs. */
         ok = kafka_conf_set(conf, "group.id", "walhouse-agent-schemas", error) &&
              kafka_conf_set(conf, "enable.auto.commit", "false", error) &&
              kafka_conf_set(conf, "enable.partition.eof", "true", error) &&
@@ -212,10 +212,10 @@ Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke r
                    config->kafka_topic_prefix);
     (void)snprintf(consumer->schema_topic, sizeof consumer->schema_topic, "%.200s.__schema",
                    config->kafka_topic_prefix);
-    consumer->group = open_handle(consumer, true, error);
-    consumer->schemas = consumer->group ? open_handle(consumer, false, error) : NULL;
-    consumer->asker = consumer->schemas ? open_handle(consumer, false, error) : NULL;
-    if (consumer->asker == NULL) {
+    consumer->group = open_handle(consumer, HANDLE_GROUP, error);
+    consumer->schemas = consumer->group ? open_handle(consumer, HANDLE_SCHEMAS, error) : NULL;
+    consumer->asking = consumer->schemas ? open_handle(consumer, HANDLE_ASKING, error) : NULL;
+    if (consumer->asking == NULL) {
         consumer_close(consumer);
         return NULL;
     }
@@ -237,8 +237,6 @@ void consumer_close(Consumer *consumer)
         rd_kafka_destroy(consumer->schemas);
     if (consumer->asking)
         rd_kafka_destroy(consumer->asking);
-    if (consumer->asker)
-        rd_kafka_destroy(consumer->asker);
     for (size_t i = 0; i < consumer->topic_count; i++)
         free(consumer->topics[i]);
     for (size_t i = 0; i < consumer->commit_count; i++)

@@ -1,0 +1,63 @@
+/*
+ * consume_internal.h - what consume.c, consume_schemas.c and consume_lag.c share: the state of one Consumer.
+ */
+#ifndef WALHOUSE_AGENT_CONSUME_INTERNAL_H
+#define WALHOUSE_AGENT_CONSUME_INTERNAL_H
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/consume.h"
+#include "extension/common/schema.h"
+
+/* How far a partition's offsets are wanted committed, and are. */
+typedef struct CommitState {
+    char *topic;
+    int32_t partition;
+    int64_t wanted;
+    int64_t acked;
+} CommitState;
+
+struct Consumer {
+    const Config *config;
+    Metrics *metrics;
+    ConsumerRevoke revoke;
+    void *revoke_context;
+    rd_kafka_t *group;
+    rd_kafka_queue_t *queue;
+    rd_kafka_t *schemas;
+    rd_kafka_t *asking; /* fetches nothing, so its questions do not wait behind a long poll */
+    char control_topic[WH_TOPIC_BYTES_MAX + 1];
+    char schema_topic[WH_TOPIC_BYTES_MAX + 1];
+    bool schemas_assigned;
+    int64_t schemas_retry_at_ms;
+    atomic_int_fast64_t schema_position; /* the next offset of the schema topic; -1: it is not there yet */
+
+    CommitState *commits;
+    size_t commit_count;
+    int64_t recommit_at_ms;
+
+    pthread_mutex_t lock; /* of topics */
+    char **topics;
+    size_t topic_count;
+    size_t subscribed_count; /* topics[0 .. subscribed_count) are subscribed */
+    bool subscribed;
+    int64_t subscribe_at_ms;
+};
+
+/* CLOCK_MONOTONIC in milliseconds. */
+int64_t consumer_now_ms(void);
+
+/* The tables' topics, partition -1 each, and the control topic last if it is wanted; the caller destroys the
+ * list. */
+rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool with_control);
+
+/* A list of one partition; the caller destroys it. */
+rd_kafka_topic_partition_list_t *consumer_list_one(const char *topic, int32_t partition, int64_t offset);
+
+/* The end of the schema topic, 0 where it does not exist yet; -1: Kafka did not answer. Any thread may ask.
+ */
+int64_t consumer_schema_end(Consumer *consumer, int timeout_ms);
+
+#endif

@@ -1,8 +1,9 @@
 /*
  * load.h - the loader: a thread that brings batches into ClickHouse, one at a time, for as long as it takes.
  *
- *      main thread --loader_give()--> [ tables made fit --> inserts --> dead letters ] --loader_take()-->
- * main thread
+ *      main thread --loader_give()--> tables made fit --> inserts --> dead letters
+ *           ^                                                             |
+ *           '------------------------ loader_take() ---------------------'
  *
  * An insert that fails for a reason outside is tried again with backoff, for ever: its rows carry versions,
  * so one that came through unnoticed does no harm. One that fails for its rows is split until the row is

@@ -1,10 +1,13 @@
 /*
  * pipeline.c - the agent's line; the only file that decides what follows from a status.
  *
- *      consumer --messages--> events --checked--> batch --full, or nothing more to wait for--> loader
- * --loaded--> offsets committed ^                      | | |  schemas <-----------'  unknown fingerprint:
- * read the schema topic to its end        '--> dead letters acknowledged
- *         '-- a stopped table's partitions pause and go back, and are tried again later
+ *      consumer --messages--> events --checked--> batch --due--> loader --loaded--> offsets committed
+ *         ^                      |                                  |
+ *         |                      |                                  '--> dead letters acknowledged
+ *         |                      '-- unknown fingerprint: the schema topic is read to its end
+ *         '-- a stopped table's partitions pause, go back, and are tried again later
+ *
+ * A batch is due when it is full, or when nothing more is to be had at once.
  *
  * Invariant: an offset is committed only when every message before it in its partition is loaded, or an
  * acknowledged dead letter, or was committed before. Two batches take turns: one is filled while the other is

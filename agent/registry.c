@@ -1,8 +1,8 @@
 /*
  * registry.c - the schemas that the schema topic has announced; see registry.h.
  *
- *      message --> checked --> TableSchema (types parsed, names in ClickHouse, the tail of a delete) --> by
- * fingerprint
+ *      message --> checked --> TableSchema, by fingerprint
+ *                              (types parsed, names in ClickHouse, the tail of a delete)
  *
  * Schemas are few (one a table and shape), so a sorted array serves: the hot path keeps the last one it asked
  * for.

@@ -1,9 +1,9 @@
 /*
  * shop.c - products and orders in Postgres; see shop.h.
  *
- * An order:  lock the products, in the order of their ids, so that two orders never wait for each other in a
- * circle
- *            --> is there enough of each? --> order, items and stock in one statement --> commit
+ * An order:  lock its products --> enough of each? --> order, items and stock in one statement --> commit
+ *
+ * Products are locked in the order of their ids, so that two orders never wait for each other in a circle.
  */
 #include "storefront/shop.h"
 

@@ -10,6 +10,10 @@
 
 #include "lib/log.h"
 
+/* Nobody waits for ever: not for a server that is silent, nor for a row that another session holds. */
+#define CONNECT_TIMEOUT_S "5"
+#define SERVER_LIMITS     "-c lock_timeout=5s -c statement_timeout=10s"
+
 struct Pool {
     char *conninfo;
     pthread_mutex_t lock;
@@ -83,10 +87,23 @@ static bool take_place(Pool *pool, int timeout_ms, PGconn **connection)
     return taken;
 }
 
-/* A connection that the server closed while it was idle is noticed here, not in the middle of an order. */
+/*
+ * A connection that the server closed while it was idle is noticed here, not in the middle of an order. Two
+ * reads: a server that shuts down says so first, and only what follows is the end of the connection.
+ */
 static bool still_open(PGconn *connection)
 {
-    return connection && PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK;
+    return connection && PQconsumeInput(connection) && PQconsumeInput(connection) &&
+           PQstatus(connection) == CONNECTION_OK;
+}
+
+/* What the conninfo itself says comes last and wins. */
+static PGconn *open_connection(const char *conninfo)
+{
+    static const char *const names[] = {"connect_timeout", "options", "dbname", NULL};
+    const char *values[] = {CONNECT_TIMEOUT_S, SERVER_LIMITS, conninfo, NULL};
+
+    return PQconnectdbParams(names, values, 1);
 }
 
 PGconn *pool_take(Pool *pool, int timeout_ms, const char **why)
@@ -100,7 +117,7 @@ PGconn *pool_take(Pool *pool, int timeout_ms, const char **why)
     if (still_open(connection))
         return connection;
     PQfinish(connection);
-    connection = PQconnectdb(pool->conninfo);
+    connection = open_connection(pool->conninfo);
     if (connection && PQstatus(connection) == CONNECTION_OK)
         return connection;
     if (connection)

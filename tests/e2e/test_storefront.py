@@ -163,3 +163,26 @@ def test_postgres_away_and_back(stack):
     finally:
         stack.start("postgres")
     stack.until(lambda: order(stack, (SKU, 1))[0] == 201, 30, "orders are taken again")
+
+
+def test_a_restart_of_postgres_costs_no_order(stack):
+    """Connections that the restart closed are found out before an order is placed over them."""
+    with concurrent.futures.ThreadPoolExecutor(24) as shoppers:
+        assert set(shoppers.map(lambda _: order(stack, (SKU, 1))[0], range(48))) == {201}  # all connections are open
+        stack.command("stop", "postgres")
+        stack.start("postgres")
+        stack.until(lambda: stack.sql("SELECT 1"), 30, "Postgres answers")
+        assert set(shoppers.map(lambda _: order(stack, (SKU, 1))[0], range(48))) == {201}
+
+
+def test_an_order_does_not_wait_for_ever(stack):
+    """A session that holds a product's row makes orders fail clearly and in bounded time, and leaves nothing."""
+    before = counts(stack)
+    with concurrent.futures.ThreadPoolExecutor(1) as other:
+        held = other.submit(stack.sql, "UPDATE products SET stock = stock WHERE sku = %s RETURNING pg_sleep(8)::text", (SKU,))
+        time.sleep(1)
+        status, answer = order(stack, (SKU, 1))
+        assert status == 503 and "not placed" in answer["error"]["message"]
+        assert not held.done()
+    assert counts(stack) == before
+    assert order(stack, (SKU, 1))[0] == 201

@@ -1,5 +1,5 @@
 /*
- * pipeline.c - what walhouse.create_pipeline() and its siblings need from C; their SQL is in walhouse--*.sql.
+ * pipeline.c - what walhouse.create_pipeline() and its siblings need from C; their SQL is in sql/.
  *
  * These functions are not for users: they are revoked from everybody and check nothing that their callers have checked.
  */

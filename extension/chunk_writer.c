@@ -1,0 +1,147 @@
+/*
+ * chunk_writer.c - records of docs/wire-format.md, "Chunk", one after the other into a buffer; see chunk_writer.h.
+ *
+ * A chunk says its transaction before its first event and its schema before each run of events, so that it can be read
+ * alone; both are added by themselves when an event needs them.
+ */
+#include "postgres.h"
+
+#include "common/chunk.h"
+#include "chunk_writer.h"
+
+void
+chunk_writer_init(ChunkWriter *writer, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HASHCTL		control = {.keysize = sizeof(uint64),.entrysize = sizeof(uint64),.hcxt = context};
+
+	memset(writer, 0, sizeof *writer);
+	writer->schemas_sent = hash_create("walhouse schemas sent", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	initStringInfo(&writer->data);
+	MemoryContextSwitchTo(old);
+}
+
+void
+chunk_writer_transaction(ChunkWriter *writer, uint64 commit_lsn, uint32 xid, int64 commit_time_us, uint64 first_ordinal)
+{
+	writer->commit_lsn = commit_lsn;
+	writer->xid = xid;
+	writer->commit_time_us = commit_time_us;
+	writer->next_ordinal = first_ordinal;
+	writer->has_begin = false;
+}
+
+static inline void
+append_u64(StringInfo out, uint64 value)
+{
+	appendBinaryStringInfo(out, (const char *) &value, sizeof value);
+}
+
+static inline void
+append_u32(StringInfo out, uint32 value)
+{
+	appendBinaryStringInfo(out, (const char *) &value, sizeof value);
+}
+
+static inline void
+append_record_head(StringInfo out, char type, uint64 payload_size)
+{
+	appendStringInfoCharMacro(out, type);
+	append_varint(out, payload_size);
+}
+
+/* Opens the chunk and names the transaction in it, if that has not been done. */
+static void
+begin_chunk(ChunkWriter *writer)
+{
+	StringInfo	data = &writer->data;
+
+	if (data->len == 0)
+	{
+		appendStringInfoChar(data, WH_CHUNK_MAGIC);
+		appendStringInfoChar(data, WH_FORMAT_VERSION);
+	}
+	if (writer->has_begin)
+		return;
+	append_record_head(data, WH_RECORD_BEGIN, 8 + 4 + 8 + wh_varint_size(writer->next_ordinal));
+	append_u64(data, writer->commit_lsn);
+	append_u32(data, writer->xid);
+	append_u64(data, (uint64) writer->commit_time_us);
+	append_varint(data, writer->next_ordinal);
+	writer->has_begin = true;
+}
+
+/* Sends the schema if this writer has not, and selects it for the events that follow. */
+static void
+select_schema(ChunkWriter *writer, const RelationVersion *version)
+{
+	StringInfo	data = &writer->data;
+	bool		found;
+
+	if (writer->has_fingerprint && writer->fingerprint == version->fingerprint)
+		return;
+	(void) hash_search(writer->schemas_sent, &version->fingerprint, HASH_ENTER, &found);
+	if (!found)
+	{
+		append_record_head(data, WH_RECORD_SCHEMA, 8 + version->schema_size);
+		append_u64(data, version->fingerprint);
+		appendBinaryStringInfo(data, version->schema_bytes, version->schema_size);
+	}
+	append_record_head(data, WH_RECORD_SELECT, 8);
+	append_u64(data, version->fingerprint);
+	writer->fingerprint = version->fingerprint;
+	writer->has_fingerprint = true;
+}
+
+static inline uint64
+list_size(int count, const StringInfoData *list)
+{
+	return count > 0 ? wh_varint_size(count) + list->len : 0;
+}
+
+static inline void
+append_list(StringInfo out, int count, const StringInfoData *list)
+{
+	if (count == 0)
+		return;
+	append_varint(out, count);
+	appendBinaryStringInfo(out, list->data, list->len);
+}
+
+void
+chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char operation, const RowEncoder *row, int key_size)
+{
+	StringInfo	data = &writer->data;
+	uint8		flags = 0;
+
+	begin_chunk(writer);
+	select_schema(writer, version);
+	if (row->unchanged_count > 0)
+		flags |= WH_EVENT_HAS_UNCHANGED;
+	if (row->out_of_range_count > 0)
+		flags |= WH_EVENT_HAS_OUT_OF_RANGE;
+	append_record_head(data, operation, 1 + list_size(row->unchanged_count, &row->unchanged) +
+					   list_size(row->out_of_range_count, &row->out_of_range) + wh_varint_size(key_size) + row->body.len);
+	appendStringInfoCharMacro(data, (char) flags);
+	append_list(data, row->unchanged_count, &row->unchanged);
+	append_list(data, row->out_of_range_count, &row->out_of_range);
+	append_varint(data, key_size);
+	appendBinaryStringInfo(data, row->body.data, row->body.len);
+	writer->next_ordinal++;
+}
+
+void
+chunk_writer_commit(ChunkWriter *writer, uint64 end_lsn)
+{
+	begin_chunk(writer);
+	append_record_head(&writer->data, WH_RECORD_COMMIT, 8);
+	append_u64(&writer->data, end_lsn);
+}
+
+void
+chunk_writer_reset(ChunkWriter *writer)
+{
+	resetStringInfo(&writer->data);
+	writer->has_begin = false;
+	writer->has_fingerprint = false;
+}

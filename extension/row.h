@@ -1,0 +1,34 @@
+/*
+ * row.h - one row as a RowBinary body, with the lists of what the body cannot say.
+ */
+#ifndef WALHOUSE_ROW_H
+#define WALHOUSE_ROW_H
+
+#include "lib/stringinfo.h"
+
+#include "relcache.h"
+
+/* The row being encoded; its buffers are used again for every row. */
+typedef struct RowEncoder
+{
+	bool		fetch_out_of_line;	/* an ordinary snapshot can read TOAST tables; a historic one cannot */
+	StringInfoData body;
+	StringInfoData unchanged;	/* varint column indexes */
+	int			unchanged_count;
+	StringInfoData out_of_range;	/* (varint column index, str text) */
+	int			out_of_range_count;
+} RowEncoder;
+
+/* Allocates in the current memory context. */
+extern void row_encoder_init(RowEncoder *row, bool fetch_out_of_line);
+/* Empties body and lists. */
+extern void row_reset(RowEncoder *row);
+
+/*
+ * Encodes the first count columns of version; returns how many bytes of the body are the key. values and nulls are indexed
+ * by attribute number - 1. old_values may be NULL; it holds what the new tuple left out of line.
+ */
+extern int	row_encode(RowEncoder *row, const RelationVersion *version, int count, const Datum *values, const bool *nulls,
+					   const Datum *old_values, const bool *old_nulls);
+
+#endif

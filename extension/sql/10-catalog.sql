@@ -1,0 +1,22 @@
+/* ---- the catalog ---- */
+
+CREATE TABLE pipeline (
+	name text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_]{0,49}$'),
+	publication text NOT NULL,
+	slot_name name NOT NULL UNIQUE,
+	brokers text NOT NULL,
+	topic_prefix text NOT NULL,
+	partitions int NOT NULL CHECK (partitions BETWEEN 1 AND 1000),
+	replication_factor int NOT NULL CHECK (replication_factor BETWEEN 1 AND 10),
+	properties_file text,
+	enabled boolean NOT NULL DEFAULT true,
+	epoch int NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 65535),
+	system_identifier text NOT NULL,
+	timeline int NOT NULL,
+	base_lsn pg_lsn NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE pipeline IS 'one row a pipeline; changed by walhouse.create_pipeline() and its siblings only';
+
+SELECT pg_catalog.pg_extension_config_dump('pipeline', '');
+

@@ -3,6 +3,7 @@
 #   make            programs, web pages and the Postgres extension, into $(BUILD)
 #   make demo       the whole line with a storefront and a dashboard, until Ctrl-C (DEMO_SECONDS=n: for n seconds)
 #   make check      every test; ends in "N passed, N failed"
+#   make check-versions      extension and publisher on PostgreSQL 17 and 18, in chroots (as root)
 #   make lint       a second compiler, formatting, shell scripts
 #   make bench      latency, throughput and memory on this machine
 #   make setup      installs and fetches what is missing (those above do it themselves)
@@ -59,7 +60,7 @@ WEB :=
 -include dashboard/dashboard.mk
 -include tests/unit.mk
 
-.PHONY: all programs web extension tests install-extension check demo bench lint setup clean list-unit-tests FORCE
+.PHONY: all programs web extension tests install-extension check check-versions demo bench lint setup clean list-unit-tests FORCE
 
 # In a make of its own, which sees what setup has just fetched.
 all: setup
@@ -104,6 +105,9 @@ setup:
 
 check:
 	tests/run
+
+check-versions:
+	tests/versions/run
 
 demo:
 	tools/demo

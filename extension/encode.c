@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "compat.h"
 #include "encode.h"
 
 /* 2000-01-01 (Postgres) to 1970-01-01 (ClickHouse). */

@@ -54,9 +54,9 @@ extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name
 
 /* launcher.c */
 extern void walhouse_register_launcher(void);
-extern PGDLLEXPORT void walhouse_launcher_main(Datum arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void walhouse_launcher_main(Datum arg);
 
 /* supervisor.c */
-extern PGDLLEXPORT void walhouse_worker_main(Datum arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void walhouse_worker_main(Datum arg);
 
 #endif

@@ -23,14 +23,18 @@
 
 extern char **environ;
 
-/* What a publisher may need of the server's environment; its settings come by argument. */
+/* What a publisher may need of the server's environment, and its own; its settings come by argument. */
 static char **
-child_environment(void)
+child_environment(char *const added[])
 {
 	static const char *const kept[] = {"PATH=", "HOME=", "LANG=", "LC_ALL=", "TZ=", "ASAN_OPTIONS=", "UBSAN_OPTIONS="};
-	char	  **environment = palloc0(sizeof(char *) * (lengthof(kept) + 1));
+	int			added_count = 0;
+	char	  **environment;
 	int			count = 0;
 
+	while (added[added_count] != NULL)
+		added_count++;
+	environment = palloc0(sizeof(char *) * (lengthof(kept) + added_count + 1));
 	for (int k = 0; k < lengthof(kept); k++)
 		for (char **e = environ; *e; e++)
 			if (strncmp(*e, kept[k], strlen(kept[k])) == 0)
@@ -38,6 +42,8 @@ child_environment(void)
 				environment[count++] = *e;
 				break;
 			}
+	for (int a = 0; a < added_count; a++)
+		environment[count++] = added[a];
 	return environment;
 }
 
@@ -87,9 +93,9 @@ raise_start_error(const char *what, int pipes[4], int null_fd)
 }
 
 void
-child_start(ChildProcess *child, const char *path, char *const argv[])
+child_start(ChildProcess *child, const char *path, char *const argv[], char *const added[])
 {
-	char	  **environment = child_environment();
+	char	  **environment = child_environment(added);
 	int			pipes[4] = {-1, -1, -1, -1};	/* report: read, write; log: read, write */
 	int			null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	long		fd_limit = sysconf(_SC_OPEN_MAX);

@@ -17,11 +17,12 @@ typedef struct ChildProcess
 #define CHILD_REPORT_FD 3
 
 /*
- * Starts path with argv (NULL-terminated). The child dies when this process does, however that happens. Raises an ERROR,
+ * Starts path with argv (NULL-terminated), and added (NAME=value, NULL-terminated) in its environment
+ * beside what every child gets of the server's. The child dies when this process does, however that happens. Raises an ERROR,
  * leaving nothing behind, when there is no pipe or process to be had; a program that cannot be executed exits with 127
  * and says why in its log.
  */
-extern void child_start(ChildProcess *child, const char *path, char *const argv[]);
+extern void child_start(ChildProcess *child, const char *path, char *const argv[], char *const added[]);
 
 /* Closes our ends of the pipes. */
 extern void child_close_pipes(ChildProcess *child);

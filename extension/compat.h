@@ -36,11 +36,19 @@
 #define create_wait_event_set(count) CreateWaitEventSet(TopMemoryContext, count)
 #endif
 
+/* Since 17 an extension's waits have names of their own in pg_stat_activity. */
+#if PG_VERSION_NUM >= 170000
+#include "utils/wait_event.h"
+#define new_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define new_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
 /* Since 17 a slot says whether it follows a failover, and whether it was synchronised from a primary. */
 #if PG_VERSION_NUM >= 170000
-#define create_replication_slot(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, false, false)
+#define create_replication_slot(name, failover) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, failover, false)
 #else
-#define create_replication_slot(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false)
+#define create_replication_slot(name, failover) ((void) (failover), ReplicationSlotCreate(name, true, RS_EPHEMERAL, false))
 #endif
 
 #endif

@@ -61,7 +61,7 @@ walhouse_create_slot(PG_FUNCTION_ARGS)
 	CheckSlotPermissions();
 	CheckLogicalDecodingRequirements();
 	base_lsn = GetXLogInsertRecPtr();
-	create_replication_slot(NameStr(*name));
+	create_replication_slot(NameStr(*name), false);
 	ctx = CreateInitDecodingContext("walhouse", NIL, true, InvalidXLogRecPtr,
 									XL_ROUTINE(.page_read = read_local_xlog_page,
 											   .segment_open = wal_segment_open,

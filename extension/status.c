@@ -18,7 +18,7 @@
 #include "walhouse.h"
 
 #define TRANCHE_NAME "walhouse"
-#define STATE_COLUMNS 17
+#define STATE_COLUMNS 18
 
 PG_FUNCTION_INFO_V1(walhouse_pipeline_states);
 
@@ -27,9 +27,15 @@ static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
 static Size
+array_size(void)
+{
+	return MAXALIGN(add_size(offsetof(PipelineArray, pipelines), mul_size(walhouse_max_pipelines, sizeof(PipelineState))));
+}
+
+static Size
 shmem_size(void)
 {
-	return add_size(offsetof(PipelineArray, pipelines), mul_size(walhouse_max_pipelines, sizeof(PipelineState)));
+	return add_size(array_size(), mul_size(mul_size(walhouse_max_pipelines, walhouse_max_tables), sizeof(WhTableReport)));
 }
 
 static void
@@ -54,6 +60,8 @@ start_shmem(void)
 	{
 		memset(pipelines, 0, shmem_size());
 		pipelines->count = walhouse_max_pipelines;
+		pipelines->tables_max = walhouse_max_tables;
+		pipelines->tables = (WhTableReport *) ((char *) pipelines + array_size());
 		pipelines->lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -115,15 +123,26 @@ walhouse_claim_pipeline(Oid database_oid, const char *name)
 	return state;
 }
 
+/* The counters of the pipeline's tables, the first table_count of them. The lock must be held. */
+WhTableReport *
+walhouse_tables(const PipelineState *state)
+{
+	PipelineArray *array = walhouse_pipelines();
+
+	return array->tables + (state - array->pipelines) * array->tables_max;
+}
+
 static const char *
 state_name(const PipelineState *state)
 {
-	static const char *const names[] = {"starting", "connecting", "streaming", "waiting_for_kafka", "failed"};
+	static const char *const names[] = {
+		"starting", "connecting", "streaming", "waiting_for_kafka", "failed", "resyncing", "slot_lost"
+	};
 
 	if (state->worker_pid == 0)
 		return "stopped";
 	if (state->publisher_pid == 0)
-		return "restarting";
+		return state->slot_lost ? "slot_lost" : "restarting";
 	if (state->report_at == 0 || state->report.state >= lengthof(names))
 		return "starting";
 	return names[state->report.state];
@@ -139,6 +158,7 @@ static void
 put_state(ReturnSetInfo *result, const PipelineState *state)
 {
 	const WhPublisherReport *report = &state->report;
+	const PipelineError *error = &state->errors[state->newest_error];
 	bool		reported = state->report_at != 0;
 	Datum		values[STATE_COLUMNS];
 	bool		nulls[STATE_COLUMNS] = {0};
@@ -166,10 +186,11 @@ put_state(ReturnSetInfo *result, const PipelineState *state)
 	values[i++] = Int64GetDatum(report->transactions);
 	values[i++] = Int64GetDatum(report->schemas);
 	values[i++] = Int64GetDatum(report->in_flight);
-	nulls[i] = state->last_error_at == 0 && report->message[0] == '\0';
-	values[i++] = CStringGetTextDatum(report->message[0] ? report->message : state->last_error);
-	nulls[i] = state->last_error_at == 0;
-	values[i++] = TimestampTzGetDatum(state->last_error_at);
+	nulls[i] = error->times == 0;
+	values[i++] = CStringGetTextDatum(error->text);
+	nulls[i] = error->times == 0;
+	values[i++] = TimestampTzGetDatum(error->last_at);
+	values[i++] = Int64GetDatum(state->tables_uncounted + report->tables_uncounted);
 	Assert(i == STATE_COLUMNS);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

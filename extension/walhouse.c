@@ -32,8 +32,34 @@ char	   *walhouse_publisher_path = NULL;
 char	   *walhouse_publisher_conninfo = NULL;
 int			walhouse_max_pipelines = 8;
 int			walhouse_statistics_interval = 5;
+int			walhouse_max_tables = 200;
+int			walhouse_retained_wal_warning = 1024;
 
 extern PGDLLEXPORT void _PG_init(void);
+
+/*
+ * A setting is shown to every member of pg_monitor, and the server logs its value when it changes: no place for a
+ * secret. So none is taken. The message does not repeat the value.
+ */
+static bool
+check_publisher_conninfo(char **value, void **extra, GucSource source)
+{
+	static const char *const secrets[] = {"password", "oauth_client_secret", "scram_client_key", "scram_server_key"};
+
+	for (int i = 0; *value && i < lengthof(secrets); i++)
+		for (const char *at = *value; (at = strcasestr(at, secrets[i])) != NULL;)
+		{
+			at += strlen(secrets[i]);
+			at += strspn(at, " \t\n\r\f\v");
+			if (*at != '=')
+				continue;
+			GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+			GUC_check_errmsg("walhouse.publisher_conninfo must not hold a secret");
+			GUC_check_errhint("Use passfile, service, or a pg_hba.conf line that needs none.");
+			return false;
+		}
+	return true;
+}
 
 static void
 define_settings(void)
@@ -53,11 +79,20 @@ define_settings(void)
 	DefineCustomStringVariable("walhouse.publisher_conninfo",
 							   "Connection parameters that are added to the publisher's own.",
 							   "The publisher connects through the server's first Unix socket as the bootstrap superuser.",
-							   &walhouse_publisher_conninfo, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+							   &walhouse_publisher_conninfo, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_publisher_conninfo, NULL,
+							   NULL);
 	DefineCustomIntVariable("walhouse.statistics_interval",
 							"Time between two counts of the source's rows, 0 for none.",
 							"Tables of more than a million rows are estimated.",
 							&walhouse_statistics_interval, 5, 0, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("walhouse.max_tables",
+							"Number of tables of each pipeline that shared memory has room to count for.",
+							"Further tables are carried all the same, and not shown in walhouse.tables.",
+							&walhouse_max_tables, 200, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("walhouse.retained_wal_warning",
+							"WAL kept by a pipeline's slot that is warned of, 0 for none.",
+							"Where max_slot_wal_keep_size is set, four fifths of it are warned of if that is less.",
+							&walhouse_retained_wal_warning, 1024, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("walhouse");
 }
 

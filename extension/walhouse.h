@@ -18,6 +18,20 @@ extern char *walhouse_publisher_path;
 extern char *walhouse_publisher_conninfo;
 extern int	walhouse_max_pipelines;
 extern int	walhouse_statistics_interval;
+extern int	walhouse_max_tables;
+extern int	walhouse_retained_wal_warning;
+
+/* The newest errors of a pipeline that walhouse.errors shows. */
+#define PIPELINE_ERRORS_MAX 16
+
+typedef struct PipelineError
+{
+	WhErrorKind kind;
+	char		text[512];
+	TimestampTz first_at;
+	TimestampTz last_at;
+	uint64		times;			/* 0: this place is empty */
+} PipelineError;
 
 /*
  * One enabled pipeline, as its worker and the launcher see it. All fields are protected by PipelineArray.lock.
@@ -31,11 +45,15 @@ typedef struct PipelineState
 	TimestampTz worker_requested_at;
 	pid_t		publisher_pid;	/* 0: none is running */
 	uint64		publisher_starts;	/* since the server's start */
-	TimestampTz held_until;		/* the launcher starts no worker before: the pipeline is being dropped */
+	bool		slot_lost;		/* the last publisher ended because of it; none is started until somebody acts */
+	bool		changed;		/* the worker is to look at the pipeline's row again */
+	TimestampTz held_until;		/* the launcher starts no worker before: the pipeline is being dropped or resynced */
 	TimestampTz report_at;		/* 0: no report from this publisher yet */
 	WhPublisherReport report;	/* the newest one */
-	char		last_error[512];	/* survives the publisher that met it */
-	TimestampTz last_error_at;	/* 0: none */
+	PipelineError errors[PIPELINE_ERRORS_MAX];	/* a ring; survives the publishers that met them */
+	int			newest_error;	/* index into it */
+	int			table_count;	/* of its tables, see walhouse_tables() */
+	uint64		tables_uncounted;	/* there was no room for these */
 } PipelineState;
 
 typedef struct PipelineArray
@@ -43,6 +61,8 @@ typedef struct PipelineArray
 	LWLock	   *lock;
 	pid_t		launcher_pid;	/* 0: not running */
 	int			count;			/* places, walhouse.max_pipelines */
+	int			tables_max;		/* places for tables of each pipeline, walhouse.max_tables */
+	WhTableReport *tables;		/* count times tables_max */
 	PipelineState pipelines[FLEXIBLE_ARRAY_MEMBER];
 } PipelineArray;
 
@@ -51,6 +71,7 @@ extern void walhouse_shmem_init(void);
 extern PipelineArray *walhouse_pipelines(void);
 extern PipelineState *walhouse_find_pipeline(Oid database_oid, const char *name);
 extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name);
+extern WhTableReport *walhouse_tables(const PipelineState *state);
 
 /* launcher.c */
 extern void walhouse_register_launcher(void);

@@ -28,7 +28,8 @@ static const Option table[] = {
     {"pipeline", TEXT(pipeline), "NAME", NULL, 0, 0, "name of the pipeline"},
     {"slot", TEXT(slot), "NAME", NULL, 0, 0, "logical replication slot to read"},
     {"publication", TEXT(publication), "NAME", NULL, 0, 0, "publication whose tables travel"},
-    {"conninfo", TEXT(conninfo), "CONNINFO", NULL, 0, 0, "libpq connection string of the database"},
+    {"conninfo", TEXT(conninfo), "CONNINFO", "", 0, 0,
+     "libpq connection string of the database; default: WALHOUSE_CONNINFO of the environment"},
     {"brokers", TEXT(brokers), "LIST", NULL, 0, 0, "Kafka brokers, host:port separated by commas"},
     {"topic-prefix", TEXT(topic_prefix), "PREFIX", NULL, 0, 0, "topics are PREFIX.schema.table"},
     {"partitions", NUMBER(partitions), "N", NULL, 1, 10000,
@@ -143,5 +144,14 @@ OptionsResult options_parse(Options *options, int argc, const char *const *argv,
             return OPTIONS_WRONG;
         given[index] = true;
     }
-    return fill_defaults(options, given, failure) ? OPTIONS_RUN : OPTIONS_WRONG;
+    if (!fill_defaults(options, given, failure))
+        return OPTIONS_WRONG;
+    /* Everybody may read a command line, so the worker hands it on in the environment. */
+    if (options->conninfo == NULL)
+        options->conninfo = getenv("WALHOUSE_CONNINFO");
+    if (options->conninfo == NULL) {
+        failure_set(failure, "option --conninfo is missing");
+        return OPTIONS_WRONG;
+    }
+    return OPTIONS_RUN;
 }

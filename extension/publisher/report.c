@@ -13,21 +13,29 @@
 #include "message.h"
 
 static const char *const state_names[] = {"starting", "connecting", "streaming", "waiting_for_kafka",
-                                          "failed"};
+                                          "failed",   "resyncing",  "slot_lost"};
 
 static bool transition_is_legal(WhPublisherState from, WhPublisherState to)
 {
     switch (from) {
     case WH_PUBLISHER_STARTING:
-        return to == WH_PUBLISHER_CONNECTING || to == WH_PUBLISHER_FAILED;
+        return to == WH_PUBLISHER_CONNECTING || to == WH_PUBLISHER_FAILED || to == WH_PUBLISHER_SLOT_LOST;
+    case WH_PUBLISHER_RESYNCING:
     case WH_PUBLISHER_CONNECTING:
     case WH_PUBLISHER_STREAMING:
     case WH_PUBLISHER_WAITING_FOR_KAFKA:
         return to != WH_PUBLISHER_STARTING;
     case WH_PUBLISHER_FAILED:
+    case WH_PUBLISHER_SLOT_LOST:
         return false;
     }
     return false;
+}
+
+/* The process is about to exit. */
+static bool state_is_final(WhPublisherState state)
+{
+    return state == WH_PUBLISHER_FAILED || state == WH_PUBLISHER_SLOT_LOST;
 }
 
 void report_writer_init(ReportWriter *writer, int fd)
@@ -59,9 +67,8 @@ void report_writer_set_state(ReportWriter *writer, WhPublisherState state, const
         report->state_since_us = clock_wall_us();
         /* Why it failed is said once, by main. */
         message_log(state == WH_PUBLISHER_WAITING_FOR_KAFKA ? MESSAGE_WARNING : MESSAGE_INFO, "%s -> %s%s%s",
-                    state_names[from], state_names[state],
-                    *message && state != WH_PUBLISHER_FAILED ? ": " : "",
-                    state != WH_PUBLISHER_FAILED ? message : "");
+                    state_names[from], state_names[state], *message && !state_is_final(state) ? ": " : "",
+                    state_is_final(state) ? "" : message);
     }
     (void)snprintf(report->message, sizeof report->message, "%s", message);
     (void)report_writer_send(writer);

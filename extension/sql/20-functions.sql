@@ -20,6 +20,7 @@ CREATE FUNCTION _pipeline_states(
 	OUT name text, OUT state text, OUT worker_pid int, OUT publisher_pid int, OUT publisher_starts bigint,
 	OUT reported_at timestamptz, OUT state_since timestamptz, OUT received_lsn pg_lsn, OUT acked_lsn pg_lsn,
 	OUT last_commit_time timestamptz, OUT events bigint, OUT event_bytes bigint, OUT transactions bigint,
-	OUT schemas bigint, OUT in_flight bigint, OUT last_error text, OUT last_error_at timestamptz) RETURNS SETOF record
+	OUT schemas bigint, OUT in_flight bigint, OUT last_error text, OUT last_error_at timestamptz,
+	OUT tables_uncounted bigint) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'walhouse_pipeline_states' LANGUAGE C STRICT;
 

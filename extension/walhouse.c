@@ -103,5 +103,6 @@ _PG_init(void)
 		return;
 	define_settings();
 	walhouse_shmem_init();
+	walhouse_guard_drop();
 	walhouse_register_launcher();
 }

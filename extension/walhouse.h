@@ -73,6 +73,9 @@ extern PipelineState *walhouse_find_pipeline(Oid database_oid, const char *name)
 extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name);
 extern WhTableReport *walhouse_tables(const PipelineState *state);
 
+/* drop_guard.c */
+extern void walhouse_guard_drop(void);
+
 /* launcher.c */
 extern void walhouse_register_launcher(void);
 extern PGDLLEXPORT void walhouse_launcher_main(Datum arg);

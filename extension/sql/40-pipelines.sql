@@ -78,7 +78,8 @@ BEGIN
 			HINT = 'SELECT pipeline FROM walhouse.status; lists the pipelines.';
 	END IF;
 	PERFORM walhouse._stop_worker(pipeline);
-	IF EXISTS (SELECT FROM pg_replication_slots s WHERE s.slot_name = slot) THEN
+	-- Another database's is not ours to drop: this one may be its restored copy.
+	IF EXISTS (SELECT FROM pg_replication_slots s WHERE s.slot_name = slot AND s.database = current_database()) THEN
 		PERFORM walhouse._drop_slot(slot);
 	END IF;
 	PERFORM walhouse._wake_launcher();

@@ -1,7 +1,7 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main config kafka_config consume consume_schemas consume_lag registry batch budget ddl dlq load \
-	pipeline clickhouse text metrics \
+AGENT_SOURCES := main config kafka_config consume consume_schemas consume_lag registry batch budget ddl dlq load load_tables \
+	truncate pipeline clickhouse text metrics \
 	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
@@ -27,7 +27,8 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RDKAFKA_LIBS)
 
 # Pure rooms.
-UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test
+UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
+	$(BUILD)/tests/agent_truncate_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o
 	@mkdir -p $(@D)
@@ -41,3 +42,8 @@ $(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/ag
 		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lpthread -lcmocka
+
+$(BUILD)/tests/agent_truncate_test: $(BUILD)/obj/agent/truncate_test.o $(BUILD)/obj/agent/truncate.o $(BUILD)/obj/agent/registry.o \
+		$(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka

@@ -83,6 +83,16 @@ static void reset_chunks(Batch *batch, size_t keep_bytes)
     batch->chunks_used = 0;
 }
 
+static void empty_buffer(TableBuffer *buffer)
+{
+    buffer->size = buffer->header_size;
+    buffer->row_count = 0;
+    buffer->oldest_commit_us = INT64_MAX;
+    buffer->has_snapshot_rows = false;
+    buffer->truncated = false;
+    buffer->stopped = false;
+}
+
 void batch_reset(Batch *batch, size_t keep_bytes)
 {
     size_t kept = 0;
@@ -95,9 +105,7 @@ void batch_reset(Batch *batch, size_t keep_bytes)
 
         if (kept > keep_bytes)
             table_buffer_free(buffer);
-        buffer->size = buffer->header_size;
-        buffer->row_count = 0;
-        buffer->stopped = false;
+        empty_buffer(buffer);
     }
     if (kept > keep_bytes)
         batch->table_count = 0;
@@ -107,6 +115,7 @@ void batch_reset(Batch *batch, size_t keep_bytes)
     batch->partition_count = 0;
     batch->bytes = 0;
     batch->rows = 0;
+    batch->truncates = 0;
     batch->opened_at_ms = 0;
     batch->loaded = false;
 }
@@ -206,8 +215,8 @@ void batch_forget_topic(Batch *batch, const char *topic)
             continue;
         batch->rows -= buffer->row_count;
         batch->bytes -= buffer->size - buffer->header_size;
-        buffer->size = buffer->header_size;
-        buffer->row_count = 0;
+        batch->truncates -= buffer->truncated;
+        empty_buffer(buffer);
     }
     for (size_t i = 0; i < batch->partition_count; i++)
         if (strcmp(batch->partitions[i].topic, topic) != 0)
@@ -258,7 +267,7 @@ static bool open_buffer(TableBuffer *buffer, TableSchema *table)
         header_bytes_max += table->schema.columns[i].name.size +
                             table->schema.columns[i].clickhouse_type.size + COLUMN_TYPE_EXTRA +
                             2 * WH_VARINT_BYTES_MAX;
-    *buffer = (TableBuffer){.table = table};
+    *buffer = (TableBuffer){.table = table, .oldest_commit_us = INT64_MAX};
     if (!GROW(buffer->data, buffer->capacity, header_bytes_max, BUFFER_BYTES_FIRST))
         return false;
     w = wh_writer(buffer->data, buffer->capacity);
@@ -352,6 +361,52 @@ static void append_row(TableBuffer *buffer, const WhEvent *event, uint32_t messa
     buffer->size = (size_t)(p - buffer->data);
 }
 
+static Status add_truncate(Batch *batch, TableSchema *table, const WhEvent *event, Error *error)
+{
+    TableBuffer *buffer = find_buffer(batch, table);
+    Truncate truncate = {.version = version_of(event), .commit_time_us = event->commit_time_us};
+
+    if (buffer == NULL)
+        return status_fail(error, STATUS_FATAL, "out of memory for a batch");
+    batch->truncates += !buffer->truncated;
+    /* What is gone for a lower version is gone for a higher one. */
+    if (!buffer->truncated || truncate.version > buffer->truncate.version)
+        buffer->truncate = truncate;
+    buffer->truncated = true;
+    return STATUS_OK;
+}
+
+size_t batch_drop_below(TableBuffer *buffer, Version floor)
+{
+    size_t kept = 0;
+    size_t size = buffer->header_size;
+    size_t dropped;
+
+    for (size_t i = 0; i < buffer->row_count; i++) {
+        size_t start = buffer->rows[i].offset;
+        size_t end = i + 1 < buffer->row_count ? buffer->rows[i + 1].offset : buffer->size;
+
+        if (version_load(buffer->data + end - BATCH_ROW_TAIL_BYTES) < floor)
+            continue;
+        memmove(buffer->data + size, buffer->data + start, end - start);
+        buffer->rows[kept++] = (BatchRow){.offset = (uint32_t)size, .message = buffer->rows[i].message};
+        size += end - start;
+    }
+    dropped = buffer->row_count - kept;
+    buffer->row_count = kept;
+    buffer->size = size;
+    return dropped;
+}
+
+/* A change's commit, for the time from commit to loaded; a snapshot's rows may be years old. */
+static void note_commit_time(TableBuffer *buffer, const WhEvent *event)
+{
+    if (event->operation == WH_OP_SNAPSHOT)
+        buffer->has_snapshot_rows = true;
+    else if (event->commit_time_us < buffer->oldest_commit_us)
+        buffer->oldest_commit_us = event->commit_time_us;
+}
+
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error)
 {
@@ -360,11 +415,8 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
     Status status;
 
     *reason = REASON_UNDECODABLE;
-    if (event->operation == WH_OP_TRUNCATE) {
-        *reason = REASON_REJECTED;
-        return status_fail(error, STATUS_REJECT, "TRUNCATE of %s is not carried out by this version",
-                           table->view_name);
-    }
+    if (event->operation == WH_OP_TRUNCATE)
+        return add_truncate(batch, table, event, error);
     status = check_body(table, event, error);
     if (status == STATUS_OK && event->flags)
         status = refuse_lists(table, event, reason, error);
@@ -376,8 +428,7 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
         return status_fail(error, STATUS_FATAL, "out of memory for a batch");
     if (buffer->size + size > UINT32_MAX)
         return status_fail(error, STATUS_REJECT, "the row does not fit a batch");
-    if (buffer->row_count == 0 || event->commit_time_us < buffer->oldest_commit_us)
-        buffer->oldest_commit_us = event->commit_time_us;
+    note_commit_time(buffer, event);
     append_row(buffer, event, message);
     batch->bytes += size;
     batch->rows++;

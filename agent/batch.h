@@ -14,6 +14,7 @@
 
 #include "agent/consume.h"
 #include "agent/registry.h"
+#include "agent/truncate.h"
 #include "extension/common/event.h"
 
 /* Bytes of a row beside its columns: version, deleted, commit time. */
@@ -34,7 +35,10 @@ typedef struct TableBuffer {
     BatchRow *rows;
     size_t row_count;
     size_t row_capacity;
-    int64_t oldest_commit_us;
+    int64_t oldest_commit_us; /* of a change; INT64_MAX: none */
+    bool has_snapshot_rows;
+    bool truncated; /* by truncate, the highest one; it acts when all rows of the table are inserted */
+    Truncate truncate;
     bool stopped; /* the loader's answer: nothing of it was loaded, and nothing can be */
 } TableBuffer;
 
@@ -79,6 +83,7 @@ typedef struct Batch {
     size_t partition_capacity;
     size_t bytes;
     size_t rows;
+    size_t truncates;
     int64_t opened_at_ms; /* when the first message came; 0: empty */
     bool loaded; /* the loader's answer: all but stopped tables is loaded, the letters are acknowledged */
 } Batch;
@@ -92,14 +97,17 @@ void batch_fini(Batch *batch);
 Status batch_add_message(Batch *batch, MessageView *view, uint32_t *index, Error *error);
 
 /*
- * Checks an event's body against its schema and copies it. STATUS_REJECT: *reason and *error say why it can
- * be no row; nothing was added. STATUS_FATAL: out of memory.
+ * Checks an event's body against its schema and copies it; a truncate is remembered with the table.
+ * STATUS_REJECT: *reason and *error say why it can be no row; nothing was added. STATUS_FATAL: out of memory.
  */
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error);
 
 /* Forgets the rows and offsets of a topic, whose messages are read again later; its dead letters stay. */
 void batch_forget_topic(Batch *batch, const char *topic);
+
+/* Takes the rows with a version below floor out of a buffer, and returns how many. */
+size_t batch_drop_below(TableBuffer *buffer, Version floor);
 
 Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error);
 

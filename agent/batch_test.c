@@ -196,10 +196,91 @@ static void test_damaged_bodies(void **state)
         assert_int_equal(reason, REASON_UNDECODABLE);
     }
     assert_int_equal(f->batch.rows, 0);
-    cut = event;
-    cut.operation = WH_OP_TRUNCATE;
-    assert_int_equal(add(f, table, &cut, &reason, &error), STATUS_REJECT);
-    assert_int_equal(reason, REASON_REJECTED);
+}
+
+static WhEvent truncate_event(const WhEvent *like, uint64_t commit_lsn, uint64_t ordinal)
+{
+    WhEvent event = *like;
+
+    event.operation = WH_OP_TRUNCATE;
+    event.flags = 0;
+    event.lists = event.body = (WhSlice){0};
+    event.commit_lsn = commit_lsn;
+    event.ordinal = ordinal;
+    return event;
+}
+
+static void test_truncates(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent insert = get_event(f, "event.insert");
+    WhEvent high = truncate_event(&insert, 2000, 7), low = truncate_event(&insert, 2000, 6);
+    const TableBuffer *buffer;
+    Reason reason;
+    Error error = {""};
+
+    /* A truncate alone is no row, but something that the loader has to do. */
+    assert_int_equal(add(f, table, &high, &reason, &error), STATUS_OK);
+    assert_int_equal(f->batch.rows, 0);
+    assert_int_equal(f->batch.truncates, 1);
+    buffer = &f->batch.tables[0];
+    assert_int_equal(buffer->row_count, 0);
+    assert_true(buffer->truncated && buffer->truncate.version == version_of(&high));
+    assert_int_equal(buffer->truncate.commit_time_us, insert.commit_time_us);
+    /* The highest counts, whatever comes first. */
+    assert_int_equal(add(f, table, &low, &reason, &error), STATUS_OK);
+    assert_int_equal(add(f, table, &insert, &reason, &error), STATUS_OK);
+    buffer = &f->batch.tables[0];
+    assert_true(buffer->truncate.version == version_of(&high));
+    assert_int_equal(f->batch.truncates, 1);
+    assert_int_equal(buffer->row_count, 1);
+    batch_forget_topic(&f->batch, "shop.public.orders");
+    assert_int_equal(f->batch.truncates, 0);
+    assert_false(f->batch.tables[0].truncated);
+    assert_int_equal(add(f, table, &high, &reason, &error), STATUS_OK);
+    batch_reset(&f->batch, SIZE_MAX);
+    assert_int_equal(f->batch.truncates, 0);
+    assert_false(f->batch.tables[0].truncated);
+}
+
+/* Snapshot rows are rows, of a version that may be below a truncate's. */
+static void test_late_rows(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent event = get_event(f, "event.insert");
+    WhEvent floor = truncate_event(&event, 5000, 1);
+    TableBuffer *buffer;
+    size_t row_size = event.body.size + BATCH_ROW_TAIL_BYTES;
+    Reason reason;
+    Error error = {""};
+
+    event.operation = WH_OP_SNAPSHOT;
+    event.ordinal = 0;
+    for (int i = 0; i < 6; i++) {
+        event.commit_lsn = i % 2 ? 5000 + (uint64_t)i : 4000 + (uint64_t)i;
+        assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    }
+    buffer = &f->batch.tables[0];
+    assert_true(buffer->has_snapshot_rows);
+    assert_true(buffer->oldest_commit_us == INT64_MAX);
+    assert_int_equal(batch_drop_below(buffer, version_of(&floor)), 3);
+    assert_int_equal(buffer->row_count, 3);
+    assert_int_equal(buffer->size, buffer->header_size + 3 * row_size);
+    for (size_t i = 0; i < 3; i++) {
+        const uint8_t *row = buffer->data + buffer->rows[i].offset;
+
+        event.commit_lsn = 5001 + 2 * i;
+        assert_int_equal(buffer->rows[i].offset, buffer->header_size + i * row_size);
+        assert_int_equal(buffer->rows[i].message, 1 + 2 * i);
+        assert_memory_equal(row, event.body.data, event.body.size);
+        assert_true(version_load(row + event.body.size) == version_of(&event));
+    }
+    assert_int_equal(batch_drop_below(buffer, 0), 0);
+    floor.commit_lsn = 6000;
+    assert_int_equal(batch_drop_below(buffer, version_of(&floor)), 3);
+    assert_int_equal(buffer->size, buffer->header_size);
 }
 
 static void test_incomplete_values(void **state)
@@ -332,6 +413,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_header, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delete_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_bodies, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_truncates, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_late_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_incomplete_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_messages_are_copied, set_up, tear_down),

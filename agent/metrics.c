@@ -144,6 +144,10 @@ char *metrics_render(Metrics *m, size_t *size)
                atomic_load(&m->rows_loaded));
     put_number(&text, "bytes_loaded_total", "counter", "RowBinary bytes written to ClickHouse.",
                atomic_load(&m->bytes_loaded));
+    put_number(&text, "truncates_total", "counter", "Truncates and sweeps that were carried out.",
+               atomic_load(&m->truncates));
+    put_number(&text, "late_rows_total", "counter",
+               "Snapshot rows that a truncate had taken away before they came.", atomic_load(&m->late_rows));
     put_number(&text, "inserts_total", "counter", "INSERT requests, tries included.",
                atomic_load(&m->inserts));
     put_number(&text, "retries_total", "counter",

@@ -34,6 +34,8 @@ typedef struct Metrics {
     atomic_uint_fast64_t messages_consumed;
     atomic_uint_fast64_t rows_loaded;
     atomic_uint_fast64_t bytes_loaded;
+    atomic_uint_fast64_t truncates;
+    atomic_uint_fast64_t late_rows;
     atomic_uint_fast64_t inserts;
     atomic_uint_fast64_t insert_retries;
     atomic_uint_fast64_t commits;

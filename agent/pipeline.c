@@ -362,7 +362,7 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
     }
     if (count > 0)
         consumer_commit(p->consumer, offsets, count, wait);
-    if (batch->loaded && batch->rows > 0)
+    if (batch->loaded && batch->rows + batch->truncates > 0)
         count_stopped(p);
     free(offsets);
     /* The topics' names that were remembered belong to messages that go now. */

@@ -37,6 +37,7 @@ typedef struct Options {
     int64_t lsn;
     int64_t epoch;
     int64_t partitions;
+    int64_t partition; /* of a truncate; -1: all */
     int64_t quantity;
     int64_t extra_columns;
     int64_t per_transaction;
@@ -276,6 +277,10 @@ static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
         event.operation = WH_OP_DELETE;
     else if (strcmp(kind, "truncate") == 0)
         event.operation = WH_OP_TRUNCATE;
+    else if (strcmp(kind, "snapshot") == 0) {
+        event.operation = WH_OP_SNAPSHOT;
+        event.ordinal = 0;
+    }
     if (event.operation != WH_OP_TRUNCATE)
         event.body = (WhSlice){body, put_body(&b, options, i, event.operation)};
     if (strcmp(kind, "unchanged") == 0) {
@@ -298,6 +303,32 @@ static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
     return w.full ? 0 : w.length;
 }
 
+static bool produce_value(Producer *producer, int32_t partition, uint8_t *value, size_t size,
+                          const uint8_t *key, size_t key_size)
+{
+    while (rd_kafka_produce(producer->topic, partition, RD_KAFKA_MSG_F_COPY, value, size, key, key_size,
+                            NULL) != 0) {
+        if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            (void)fprintf(stderr, "produce_events: %s\n", rd_kafka_err2str(rd_kafka_last_error()));
+            return false;
+        }
+        (void)rd_kafka_poll(producer->kafka, 10);
+    }
+    return true;
+}
+
+/* A truncate goes into one partition, or all of them, without a key. */
+static bool produce_truncate(Producer *producer, uint8_t *value, size_t size)
+{
+    const Options *options = producer->options;
+    bool ok = true;
+
+    for (int32_t p = 0; p < options->partitions && ok; p++)
+        if (options->partition < 0 || options->partition == p)
+            ok = produce_value(producer, p, value, size, NULL, 0);
+    return ok;
+}
+
 static bool produce_row(Producer *producer, int64_t i)
 {
     uint8_t value[VALUE_BYTES_MAX];
@@ -309,15 +340,9 @@ static bool produce_row(Producer *producer, int64_t i)
         (void)fprintf(stderr, "produce_events: the event does not fit %d bytes\n", VALUE_BYTES_MAX);
         return false;
     }
-    while (rd_kafka_produce(producer->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, size, key,
-                            sizeof key, NULL) != 0) {
-        if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-            (void)fprintf(stderr, "produce_events: %s\n", rd_kafka_err2str(rd_kafka_last_error()));
-            return false;
-        }
-        (void)rd_kafka_poll(producer->kafka, 10);
-    }
-    return true;
+    if (strcmp(producer->options->kind, "truncate") == 0)
+        return produce_truncate(producer, value, size);
+    return produce_value(producer, RD_KAFKA_PARTITION_UA, value, size, key, sizeof key);
 }
 
 static bool produce_rows(Producer *producer)
@@ -346,8 +371,8 @@ static void usage(FILE *out)
     (void)fputs(
         "produce_events --brokers LIST --prefix PREFIX [--kind KIND] [--first ID] [--count N]\n"
         "    [--schema NAME] [--table NAME] [--quantity N] [--lsn N] [--epoch N] [--per-transaction N]\n"
-        "    [--partitions N] [--extra-columns N] [--seconds N]\n"
-        "KIND: insert update delete truncate unchanged out_of_range long_body unknown garbage\n",
+        "    [--partitions N] [--partition N] [--extra-columns N] [--seconds N]\n"
+        "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown garbage\n",
         out);
 }
 
@@ -372,6 +397,7 @@ static bool parse(int argc, char **argv, Options *options)
                                           {"lsn", required_argument, NULL, 'l'},
                                           {"epoch", required_argument, NULL, 'e'},
                                           {"partitions", required_argument, NULL, 'P'},
+                                          {"partition", required_argument, NULL, 'o'},
                                           {"quantity", required_argument, NULL, 'q'},
                                           {"per-transaction", required_argument, NULL, 'T'},
                                           {"extra-columns", required_argument, NULL, 'x'},
@@ -412,6 +438,9 @@ static bool parse(int argc, char **argv, Options *options)
         case 'P':
             ok = parse_number(optarg, 1, 100, &options->partitions);
             break;
+        case 'o':
+            ok = parse_number(optarg, 0, 99, &options->partition);
+            break;
         case 'q':
             ok = parse_number(optarg, 0, INT32_MAX, &options->quantity);
             break;
@@ -440,6 +469,7 @@ int main(int argc, char **argv)
                        .lsn = 0x1000000,
                        .epoch = 1,
                        .partitions = 2,
+                       .partition = -1,
                        .quantity = 1,
                        .per_transaction = 1000};
     Producer producer = {.options = &options};

@@ -1,0 +1,44 @@
+/*
+ * load_internal.h - what the loader's files share: load.c is the thread, load_tables.c what it does with
+ * tables.
+ */
+#ifndef WALHOUSE_AGENT_LOAD_INTERNAL_H
+#define WALHOUSE_AGENT_LOAD_INTERNAL_H
+
+#include <pthread.h>
+
+#include "agent/clickhouse.h"
+#include "agent/dlq.h"
+#include "agent/load.h"
+
+struct Loader {
+    const Config *config;
+    Metrics *metrics;
+    ClickHouse *client;
+    Dlq *dlq;
+    bool system_ready; /* the agent's own tables are there */
+    unsigned random;   /* for jitter */
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    Batch *given;
+    Batch *done;
+    bool give_up;
+    bool stop;
+};
+
+int64_t loader_now_us(clockid_t clock);
+
+/* Does a step again, with backoff, while it says STATUS_RETRY. STATUS_RETRY: the batch is given up. */
+typedef Status (*LoaderStep)(Loader *loader, void *context, Error *error);
+Status loader_persist(Loader *loader, LoaderStep step, void *context, Error *error);
+
+/*
+ * Brings the rows of a batch into their tables, and then carries out its truncates. A table that cannot take
+ * them is marked stopped, and the others go on. Rows that ClickHouse refuses become letters of the batch.
+ * STATUS_RETRY: given up.
+ */
+Status load_tables(Loader *loader, Batch *batch, Error *error);
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * load_tables.c - a batch's rows into their tables, and what truncates take out of them; see load.h.
+ *
+ *      for each (table, schema version):  table made fit --> late snapshot rows dropped --> rows inserted
+ *                                                                         refused ones, found by halving:
+ * letters then for each truncated table:     table made fit --> truncate.c
+ *
+ * A truncate acts after the rows of every schema version of its table: whatever they are, their versions say
+ * which of them live (truncate.c says why). Where one of them is stopped it does not act: the partitions go
+ * back to their first message in this batch, and the event comes again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/ddl.h"
+#include "agent/load_internal.h"
+#include "lib/log.h"
+
+/* ---- tables made fit ---- */
+
+static Status ensure_system_step(Loader *loader, void *context, Error *error)
+{
+    Status status = ddl_ensure_system(loader->client, loader->config, error);
+
+    (void)context;
+    loader->system_ready = status == STATUS_OK;
+    /* Whatever is wrong with the agent's own tables, somebody has to mend it: until then nothing can be
+     * loaded. */
+    return status == STATUS_OK ? STATUS_OK : STATUS_RETRY;
+}
+
+static Status ensure_table_step(Loader *loader, void *context, Error *error)
+{
+    Status status = ddl_ensure(loader->client, loader->config, context, error);
+
+    return status == STATUS_REJECT ? STATUS_STOP : status;
+}
+
+/* ---- inserts ---- */
+
+/* Rows [first, end) of a buffer. */
+typedef struct Range {
+    TableBuffer *buffer;
+    const char *sql;
+    size_t first;
+    size_t end;
+} Range;
+
+static size_t row_start(const TableBuffer *buffer, size_t row)
+{
+    return row < buffer->row_count ? buffer->rows[row].offset : buffer->size;
+}
+
+/* Part of a buffer goes out as header and rows, made contiguous for the while. */
+static Status insert_part(Loader *loader, const Range *range, Error *error)
+{
+    const TableBuffer *buffer = range->buffer;
+    size_t start = row_start(buffer, range->first);
+    size_t size = row_start(buffer, range->end) - start;
+    uint8_t *copy;
+    Status status;
+
+    if (range->first == 0 && range->end == buffer->row_count)
+        return clickhouse_insert(loader->client, range->sql, buffer->data, buffer->size, error);
+    copy = malloc(buffer->header_size + size);
+    if (copy == NULL)
+        return status_fail(error, STATUS_RETRY, "out of memory");
+    memcpy(copy, buffer->data, buffer->header_size);
+    memcpy(copy + buffer->header_size, buffer->data + start, size);
+    status = clickhouse_insert(loader->client, range->sql, copy, buffer->header_size + size, error);
+    free(copy);
+    return status;
+}
+
+static Status insert_step(Loader *loader, void *context, Error *error)
+{
+    int64_t start = loader_now_us(CLOCK_MONOTONIC);
+    Status status = insert_part(loader, context, error);
+
+    atomic_fetch_add(&loader->metrics->inserts, 1);
+    metrics_observe(&loader->metrics->insert_seconds, loader_now_us(CLOCK_MONOTONIC) - start);
+    return status;
+}
+
+static Status bury(Batch *batch, const Range *range, const Error *why, Error *error)
+{
+    return batch_add_letter(batch, range->buffer->rows[range->first].message, REASON_REJECTED, why, error);
+}
+
+/*
+ * Rows that ClickHouse refuses together are refused one by one. The stack holds one range a halving: at
+ * most 64.
+ */
+static Status insert_halves(Loader *loader, Batch *batch, Range whole, Error *error)
+{
+    Range stack[64];
+    size_t depth = 0;
+    Status status = STATUS_OK;
+
+    stack[depth++] = whole;
+    while (depth > 0 && (status == STATUS_OK || status == STATUS_REJECT)) {
+        Range range = stack[--depth];
+        size_t middle = range.first + (range.end - range.first) / 2;
+        Error why;
+
+        status = loader_persist(loader, insert_step, &range, &why);
+        *error = why;
+        if (status != STATUS_REJECT)
+            continue;
+        if (range.end - range.first == 1) {
+            if (bury(batch, &range, &why, error) != STATUS_OK)
+                return STATUS_RETRY;
+            continue;
+        }
+        stack[depth++] = (Range){range.buffer, range.sql, middle, range.end};
+        stack[depth++] = (Range){range.buffer, range.sql, range.first, middle};
+    }
+    return status == STATUS_REJECT ? STATUS_OK : status;
+}
+
+static bool append_insert(Text *sql, const Config *config, const TableSchema *table)
+{
+    text_appendf(sql, "INSERT INTO ");
+    text_append_identifier(sql, config->clickhouse_database, strlen(config->clickhouse_database));
+    text_append(sql, ".", 1);
+    text_append_identifier(sql, table->storage_name, strlen(table->storage_name));
+    text_appendf(sql, " (");
+    for (uint32_t i = 0; i < table->schema.column_count; i++) {
+        const WhColumn *column = &table->schema.columns[i];
+
+        text_append_identifier(sql, (const char *)column->name.data, column->name.size);
+        text_appendf(sql, ", ");
+    }
+    text_appendf(sql, "`_version`, `_deleted`, `_commit_time`) FORMAT RowBinaryWithNamesAndTypes");
+    return !sql->failed;
+}
+
+static void note_loaded(Loader *loader, const TableBuffer *buffer)
+{
+    atomic_fetch_add(&loader->metrics->rows_loaded, buffer->row_count);
+    atomic_fetch_add(&loader->metrics->bytes_loaded, buffer->size);
+    if (buffer->oldest_commit_us != INT64_MAX)
+        metrics_observe(&loader->metrics->end_to_end_seconds,
+                        loader_now_us(CLOCK_REALTIME) - buffer->oldest_commit_us);
+}
+
+static Status insert_all(Loader *loader, Batch *batch, TableBuffer *buffer, const char *sql, Error *error)
+{
+    Range all = {buffer, sql, 0, buffer->row_count};
+    Range none = {buffer, sql, 0, 0};
+    Error why;
+    Status status = loader_persist(loader, insert_step, &all, error);
+
+    if (status != STATUS_REJECT)
+        return status;
+    /* A header without rows that is refused too means the table, not the rows. */
+    status = loader_persist(loader, insert_step, &none, &why);
+    if (status == STATUS_REJECT || status == STATUS_STOP) {
+        *error = why;
+        return STATUS_STOP;
+    }
+    return status == STATUS_OK ? insert_halves(loader, batch, all, error) : status;
+}
+
+/* ---- truncates ---- */
+
+typedef struct Floor {
+    const TableSchema *table;
+    Version version;
+} Floor;
+
+static Status floor_step(Loader *loader, void *context, Error *error)
+{
+    Floor *floor = context;
+
+    return truncate_floor(loader->client, floor->table, &floor->version, error);
+}
+
+/* Snapshot rows that come after the truncate that took them away in Postgres. */
+static Status drop_late_rows(Loader *loader, TableBuffer *buffer, Error *error)
+{
+    Floor floor = {.table = buffer->table};
+    Status status = loader_persist(loader, floor_step, &floor, error);
+
+    if (status == STATUS_OK && floor.version > 0)
+        atomic_fetch_add(&loader->metrics->late_rows, batch_drop_below(buffer, floor.version));
+    return status;
+}
+
+static Status truncate_step(Loader *loader, void *context, Error *error)
+{
+    const TableBuffer *buffer = context;
+    Status status = truncate_apply(loader->client, loader->config, buffer->table, &buffer->truncate, error);
+
+    /* There is no row that could be a dead letter: if markers are refused, it is the table that refuses them.
+     */
+    return status == STATUS_REJECT ? STATUS_STOP : status;
+}
+
+/* ---- one table ---- */
+
+static Status insert_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error)
+{
+    Text sql = {0};
+    Status status = STATUS_OK;
+
+    if (buffer->has_snapshot_rows)
+        status = drop_late_rows(loader, buffer, error);
+    if (status != STATUS_OK || buffer->row_count == 0)
+        return status;
+    if (append_insert(&sql, loader->config, buffer->table))
+        status = insert_all(loader, batch, buffer, sql.data, error);
+    else
+        status = status_fail(error, STATUS_RETRY, "out of memory");
+    text_free(&sql);
+    if (status == STATUS_OK)
+        note_loaded(loader, buffer);
+    return status;
+}
+
+static Status truncate_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error)
+{
+    Status status = loader_persist(loader, truncate_step, buffer, error);
+
+    (void)batch;
+    if (status == STATUS_OK)
+        atomic_fetch_add(&loader->metrics->truncates, 1);
+    return status;
+}
+
+typedef Status (*TableWork)(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error);
+
+/*
+ * Twice: a table that was changed or dropped behind the agent's back is looked at again before it is given
+ * up, and then marked stopped. STATUS_RETRY: the batch is given up.
+ */
+static Status work_on_table(Loader *loader, Batch *batch, TableBuffer *buffer, TableWork work, Error *error)
+{
+    Status status = STATUS_STOP;
+
+    for (int tries = 0; tries < 2 && status == STATUS_STOP; tries++) {
+        status = loader->system_ready ? STATUS_OK : loader_persist(loader, ensure_system_step, NULL, error);
+        if (status == STATUS_OK && !buffer->table->ready)
+            status = loader_persist(loader, ensure_table_step, buffer->table, error);
+        if (status == STATUS_OK)
+            status = work(loader, batch, buffer, error);
+        if (status == STATUS_STOP)
+            /* One of the agent's own tables, or the database, may be what is missing. */
+            loader->system_ready = buffer->table->ready = false;
+    }
+    if (status != STATUS_STOP)
+        return status;
+    buffer->stopped = true;
+    metrics_set_stopped(loader->metrics, error->text);
+    log_error("table %s is stopped: %s", buffer->table->view_name, error->text);
+    return STATUS_OK;
+}
+
+/* ---- all tables ---- */
+
+static bool same_table(const TableBuffer *a, const TableBuffer *b)
+{
+    return strcmp(a->table->storage_name, b->table->storage_name) == 0;
+}
+
+/* Once for a table: its highest truncate takes what the others take. */
+static bool truncate_is_due(const Batch *batch, const TableBuffer *buffer)
+{
+    if (!buffer->truncated || buffer->stopped)
+        return false;
+    for (const TableBuffer *other = batch->tables; other < batch->tables + batch->table_count; other++) {
+        if (other == buffer || !same_table(other, buffer))
+            continue;
+        if (other->stopped || (other->truncated && other->truncate.version > buffer->truncate.version))
+            return false;
+    }
+    return true;
+}
+
+Status load_tables(Loader *loader, Batch *batch, Error *error)
+{
+    Status status =
+        loader->system_ready ? STATUS_OK : loader_persist(loader, ensure_system_step, NULL, error);
+
+    for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
+        if (batch->tables[i].row_count > 0)
+            status = work_on_table(loader, batch, &batch->tables[i], insert_rows, error);
+    for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
+        if (truncate_is_due(batch, &batch->tables[i]))
+            status = work_on_table(loader, batch, &batch->tables[i], truncate_rows, error);
+    return status;
+}

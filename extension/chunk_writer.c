@@ -50,17 +50,22 @@ append_record_head(StringInfo out, char type, uint64 payload_size)
 	append_varint(out, payload_size);
 }
 
+static void
+open_chunk(ChunkWriter *writer)
+{
+	if (writer->data.len > 0)
+		return;
+	appendStringInfoChar(&writer->data, WH_CHUNK_MAGIC);
+	appendStringInfoChar(&writer->data, WH_FORMAT_VERSION);
+}
+
 /* Opens the chunk and names the transaction in it, if that has not been done. */
 static void
 begin_chunk(ChunkWriter *writer)
 {
 	StringInfo	data = &writer->data;
 
-	if (data->len == 0)
-	{
-		appendStringInfoChar(data, WH_CHUNK_MAGIC);
-		appendStringInfoChar(data, WH_FORMAT_VERSION);
-	}
+	open_chunk(writer);
 	if (writer->has_begin)
 		return;
 	append_record_head(data, WH_RECORD_BEGIN, 8 + 4 + 8 + wh_varint_size(writer->next_ordinal));
@@ -128,6 +133,44 @@ chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char ope
 	append_varint(data, key_size);
 	appendBinaryStringInfo(data, row->body.data, row->body.len);
 	writer->next_ordinal++;
+}
+
+/*
+ * What all logical messages share: prefix and content. Only what Kafka can take is carried whole; a content of hundreds of
+ * megabytes would not fit the buffers on its way.
+ */
+static void
+append_message(StringInfo data, uint8 flags, int head_size, const uint64 *head, const WriterMessage *message)
+{
+	int			prefix_size = strlen(message->prefix);
+	bool		too_large = message->size > WH_MESSAGE_BYTES_MAX;
+	uint64		content_size = too_large ? wh_varint_size(message->size) : message->size;
+
+	append_record_head(data, WH_RECORD_MESSAGE, 1 + head_size + wh_varint_size(prefix_size) + prefix_size + content_size);
+	appendStringInfoCharMacro(data, (char) (flags | (too_large ? WH_MESSAGE_TOO_LARGE : 0)));
+	appendBinaryStringInfo(data, (const char *) head, head_size);
+	append_varint(data, prefix_size);
+	appendBinaryStringInfo(data, message->prefix, prefix_size);
+	if (too_large)
+		append_varint(data, message->size);
+	else
+		appendBinaryStringInfo(data, message->content, message->size);
+}
+
+void
+chunk_writer_message(ChunkWriter *writer, const WriterMessage *message)
+{
+	begin_chunk(writer);
+	append_message(&writer->data, WH_MESSAGE_TRANSACTIONAL, 8, &message->lsn, message);
+}
+
+void
+chunk_writer_loose_message(ChunkWriter *writer, const WriterMessage *message, uint64 end_lsn, uint32 xid)
+{
+	uint64		head[3] = {message->lsn, end_lsn, xid}; /* little-endian: the last one is written as 4 bytes */
+
+	open_chunk(writer);
+	append_message(&writer->data, 0, 8 + 8 + 4, head, message);
 }
 
 void

@@ -24,6 +24,15 @@ typedef struct ChunkWriter
 	uint64		next_ordinal;
 } ChunkWriter;
 
+/* A logical message: where its record is, its prefix in UTF-8, and its bytes. */
+typedef struct WriterMessage
+{
+	uint64		lsn;
+	const char *prefix;
+	const char *content;
+	Size		size;
+} WriterMessage;
+
 /* Everything is allocated in context, which must outlive the writer. */
 extern void chunk_writer_init(ChunkWriter *writer, MemoryContext context);
 /* Events from here on are of this transaction; nothing is written before its first event. */
@@ -32,6 +41,13 @@ extern void chunk_writer_transaction(ChunkWriter *writer, uint64 commit_lsn, uin
 /* Appends the event whose body and lists are in row, its schema before it where that has not been sent. */
 extern void chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char operation, const RowEncoder *row,
 							   int key_size);
+/* Appends a logical message of the transaction. */
+extern void chunk_writer_message(ChunkWriter *writer, const WriterMessage *message);
+/*
+ * One that is not transactional stands between transactions. end_lsn: just after its record in the WAL. xid: of the
+ * transaction that wrote it, 0 if it had none.
+ */
+extern void chunk_writer_loose_message(ChunkWriter *writer, const WriterMessage *message, uint64 end_lsn, uint32 xid);
 /* Appends the commit record. end_lsn: just after the transaction's commit record. */
 extern void chunk_writer_commit(ChunkWriter *writer, uint64 end_lsn);
 /* The chunk has been taken: the next record begins another. */

@@ -329,6 +329,28 @@ show_event(JsonbParseState **state, const WhEvent *event)
 	show_lists(state, event, &known->schema);
 }
 
+static void
+show_message(JsonbParseState **state, const WhChunkItem *item)
+{
+	const WhMessage *message = &item->message;
+	JsonbValue	flag = {.type = jbvBool};
+
+	add_text(state, "record", "message");
+	flag.val.boolean = message->transactional;
+	add_value(state, "transactional", flag);
+	add_value(state, "prefix", bytes_to_json(message->prefix));
+	add_number(state, "size", message->size);
+	add_value(state, "content", bytes_to_json(message->content));
+	add_lsn(state, "message_lsn", message->lsn);
+	if (message->transactional)
+		show_transaction(state, &item->event);
+	else
+	{
+		add_lsn(state, "end_lsn", message->end_lsn);
+		add_number(state, "xid", item->event.xid);
+	}
+}
+
 static Datum
 show_item(const WhChunkItem *item)
 {
@@ -339,6 +361,8 @@ show_item(const WhChunkItem *item)
 		show_schema(&state, item, remember_schema(item));
 	else if (item->kind == WH_CHUNK_EVENT)
 		show_event(&state, &item->event);
+	else if (item->kind == WH_CHUNK_MESSAGE)
+		show_message(&state, item);
 	else
 	{
 		add_text(&state, "record", "commit");

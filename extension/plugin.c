@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "mb/pg_wchar.h"
 #include "replication/logical.h"
 #include "replication/output_plugin.h"
 #include "replication/walsender.h"
@@ -286,6 +287,38 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, R
 	MemoryContextReset(state->change_context);
 }
 
+/*
+ * A message of a transaction is one more thing between its begin and its commit. Any other comes when it is read from the
+ * WAL, so between two transactions, and goes out at once.
+ */
+static void
+plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr message_lsn, bool transactional,
+			   const char *prefix, Size size, const char *content)
+{
+	PluginState *state = ctx->output_plugin_private;
+	MemoryContext old;
+	WriterMessage message = {.lsn = message_lsn,.content = content,.size = size};
+
+	if (!state->options.messages && strncmp(prefix, WH_SIGNAL_PREFIX, strlen(WH_SIGNAL_PREFIX)) != 0)
+		return;
+	old = MemoryContextSwitchTo(state->change_context);
+	message.prefix = pg_server_to_any(prefix, strlen(prefix), PG_UTF8);
+	if (transactional)
+	{
+		chunk_writer_message(&state->chunk, &message);
+		state->has_events = true;
+		if (state->chunk.data.len >= state->options.batch_bytes)
+			write_chunk(ctx, state, false);
+	}
+	else
+	{
+		chunk_writer_loose_message(&state->chunk, &message, ctx->reader->EndRecPtr, txn ? txn->xid : InvalidTransactionId);
+		write_chunk(ctx, state, true);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->change_context);
+}
+
 static void
 plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
@@ -305,6 +338,7 @@ _PG_output_plugin_init(OutputPluginCallbacks *callbacks)
 	callbacks->begin_cb = plugin_begin;
 	callbacks->change_cb = plugin_change;
 	callbacks->truncate_cb = plugin_truncate;
+	callbacks->message_cb = plugin_message;
 	callbacks->commit_cb = plugin_commit;
 	callbacks->shutdown_cb = plugin_shutdown;
 }

@@ -30,6 +30,19 @@ parse_int(const char *name, const char *text, int min, int max)
 	return (int) value;
 }
 
+static bool
+parse_boolean(const char *name, const char *text)
+{
+	bool		value;
+
+	if (!parse_bool(text, &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value \"%s\" for option \"%s\" of output plugin walhouse", text, name),
+				 errhint("It takes true or false.")));
+	return value;
+}
+
 static List *
 parse_publications(const char *text)
 {
@@ -55,6 +68,7 @@ plugin_options_parse(List *options, PluginOptions *parsed)
 
 	parsed->publications = NIL;
 	parsed->batch_bytes = BATCH_BYTES_DEFAULT;
+	parsed->messages = true;
 	foreach(cell, options)
 	{
 		DefElem    *option = lfirst(cell);
@@ -66,11 +80,13 @@ plugin_options_parse(List *options, PluginOptions *parsed)
 			parsed->publications = parse_publications(value);
 		else if (strcmp(option->defname, "batch_bytes") == 0)
 			parsed->batch_bytes = parse_int("batch_bytes", value, BATCH_BYTES_MIN, BATCH_BYTES_MAX);
+		else if (strcmp(option->defname, "messages") == 0)
+			parsed->messages = parse_boolean("messages", value);
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unknown option \"%s\" of output plugin walhouse", option->defname),
-					 errhint("Options are \"publication\", \"format\" and \"batch_bytes\".")));
+					 errhint("Options are \"publication\", \"format\", \"batch_bytes\" and \"messages\".")));
 	}
 	if (parsed->publications == NIL)
 		ereport(ERROR,

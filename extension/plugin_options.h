@@ -9,6 +9,7 @@
 typedef struct PluginOptions
 {
 	List	   *publications;	/* char * */
+	bool		messages;		/* those of pg_logical_emit_message(); the pipeline's own signals come always */
 	int			batch_bytes;	/* a chunk is written when it has passed this size, and at commit */
 } PluginOptions;
 

@@ -48,6 +48,7 @@ static const struct
 	{"system_identifier", "--system-identifier"},
 	{"timeline", "--timeline"},
 	{"properties_file", "--properties-file"},
+	{"messages", "--messages"},
 };
 
 /* ---- where the publisher connects ---- */

@@ -60,6 +60,39 @@ static void read_event(WhChunkReader *chunk, WhReader *record, char operation, W
     item->kind = WH_CHUNK_EVENT;
 }
 
+/* One that is not transactional stands between transactions, with its own place in the WAL. */
+static void read_message(WhChunkReader *chunk, WhReader *record, WhChunkItem *item)
+{
+    WhMessage *message = &item->message;
+    uint8_t flags = wh_get_u8(record);
+
+    if (flags & ~(WH_MESSAGE_TRANSACTIONAL | WH_MESSAGE_TOO_LARGE))
+        wh_reader_fail(record, "a message has unknown flags");
+    message->transactional = flags & WH_MESSAGE_TRANSACTIONAL;
+    message->too_large = flags & WH_MESSAGE_TOO_LARGE;
+    if (message->transactional != chunk->in_transaction)
+        wh_reader_fail(record, message->transactional ? "a transactional message outside a transaction"
+                                                      : "a message that is not transactional inside one");
+    message->lsn = wh_get_u64(record);
+    if (message->transactional) {
+        item->event.commit_lsn = chunk->commit_lsn;
+        item->event.xid = chunk->xid;
+        item->event.commit_time_us = chunk->commit_time_us;
+    } else {
+        message->end_lsn = wh_get_u64(record);
+        item->event.xid = wh_get_u32(record);
+    }
+    message->prefix = wh_get_str(record, SIZE_MAX);
+    if (message->too_large)
+        message->size = wh_get_varint(record);
+    message->content = wh_get_bytes(record, wh_reader_left(record));
+    if (!message->too_large)
+        message->size = message->content.size;
+    else if (message->content.size > 0)
+        wh_reader_fail(record, "a message that is too large has a content");
+    item->kind = WH_CHUNK_MESSAGE;
+}
+
 static void read_commit(WhChunkReader *chunk, WhReader *record, WhChunkItem *item)
 {
     if (!chunk->in_transaction)
@@ -97,6 +130,9 @@ static void read_record(WhChunkReader *chunk, WhChunkItem *item)
     case WH_OP_DELETE:
     case WH_OP_TRUNCATE:
         read_event(chunk, &record, type, item);
+        break;
+    case WH_RECORD_MESSAGE:
+        read_message(chunk, &record, item);
         break;
     case WH_RECORD_COMMIT:
         read_commit(chunk, &record, item);

@@ -82,6 +82,45 @@ static void a_transaction_may_end_in_another_chunk(void **state)
     vectors_free(v);
 }
 
+static bool slice_is(WhSlice slice, const char *text)
+{
+    return slice.size == strlen(text) && memcmp(slice.data, text, slice.size) == 0;
+}
+
+static void logical_messages_stand_in_their_place(void **state)
+{
+    Vectors *v = vectors_read("wire-1.txt");
+    WhChunkReader chunk = open_chunk(v, "chunk.messages");
+    WhChunkItem item = expect(&chunk, WH_CHUNK_MESSAGE);
+    uint64_t end_lsn;
+
+    (void)state;
+    assert_true(item.message.transactional && !item.message.too_large);
+    assert_true(slice_is(item.message.prefix, "outbox"));
+    assert_true(slice_is(item.message.content, "{\"order\": 1}"));
+    assert_true(item.message.size == item.message.content.size);
+    assert_true(item.message.lsn == item.event.commit_lsn - 200);
+    assert_int_equal(item.event.xid, 741);
+    assert_true(item.event.commit_time_us == 1767225600000000);
+    item = expect(&chunk, WH_CHUNK_MESSAGE);
+    assert_true(item.message.transactional && item.message.too_large);
+    assert_true(slice_is(item.message.prefix, "größe"));
+    assert_int_equal(item.message.content.size, 0);
+    assert_int_equal(item.message.size, 11534336);
+    end_lsn = expect(&chunk, WH_CHUNK_COMMIT).end_lsn;
+    item = expect(&chunk, WH_CHUNK_MESSAGE);
+    assert_false(item.message.transactional);
+    assert_true(item.message.lsn == end_lsn && item.message.end_lsn == end_lsn + 72);
+    assert_int_equal(item.event.xid, 0);
+    assert_int_equal(item.message.prefix.size, 0);
+    assert_int_equal(item.message.content.size, 2);
+    item = expect(&chunk, WH_CHUNK_MESSAGE);
+    assert_int_equal(item.event.xid, 742);
+    assert_true(slice_is(item.message.prefix, "walhouse.snapshot"));
+    (void)expect(&chunk, WH_CHUNK_END);
+    vectors_free(v);
+}
+
 static void malformed_chunks_are_refused_with_a_reason(void **state)
 {
     Vectors *v = vectors_read("malformed-1.txt");
@@ -123,13 +162,14 @@ static uint64_t next_random(uint64_t *state)
  * crash. */
 static void damaged_chunks_are_survived(void **state)
 {
-    static const char *const names[] = {"chunk.whole", "chunk.first_half", "chunk.two_transactions"};
+    static const char *const names[] = {"chunk.whole", "chunk.first_half", "chunk.two_transactions",
+                                        "chunk.messages"};
     Vectors *v = vectors_read("wire-1.txt");
     uint64_t random = 88172645463325252u;
 
     (void)state;
     for (int round = 0; round < 20000; round++) {
-        WhSlice whole = vectors_find(v, names[round % 3]);
+        WhSlice whole = vectors_find(v, names[round % 4]);
         size_t size =
             next_random(&random) % 2 ? whole.size : (size_t)(next_random(&random) % (whole.size + 1));
         uint8_t *bytes = malloc(size ? size : 1);
@@ -158,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chunk_gives_its_items_in_order),
         cmocka_unit_test(a_transaction_may_end_in_another_chunk),
+        cmocka_unit_test(logical_messages_stand_in_their_place),
         cmocka_unit_test(malformed_chunks_are_refused_with_a_reason),
         cmocka_unit_test(damaged_chunks_are_survived),
     };

@@ -18,6 +18,9 @@
 #define WH_EVENT_HAS_UNCHANGED    0x01
 #define WH_EVENT_HAS_OUT_OF_RANGE 0x02
 
+/* The largest value of a Kafka message; what needs more goes to the dead-letter topic without its content. */
+#define WH_MESSAGE_BYTES_MAX 10485760u
+
 #define WH_ORDINAL_LIMIT (UINT64_C(1) << 48) /* ordinals are below it */
 
 /* An event's bytes before its lists and body are at most this long. */

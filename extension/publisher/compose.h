@@ -10,7 +10,7 @@
 #include "message.h"
 
 /* What the largest message may need; a larger event is refused. */
-#define COMPOSE_BYTES_MAX 10485760u
+#define COMPOSE_BYTES_MAX WH_MESSAGE_BYTES_MAX
 
 /* Zeroed: empty. data is its own, freed by compose_buffer_free(). */
 typedef struct ComposeBuffer {

@@ -2,6 +2,7 @@
  * flow.c - takes chunks through, and the deliveries back; see flow.h.
  */
 #include "flow.h"
+#include "letter.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -28,6 +29,12 @@ void flow_fini(Flow *f)
     compose_buffer_free(&f->compose);
     free(f->acked);
     f->acked = NULL;
+}
+
+void flow_on_signal(Flow *f, FlowSignalHandler *handler, void *context)
+{
+    f->signal = handler;
+    f->signal_context = context;
 }
 
 void flow_start(Flow *f, uint64_t start_lsn)
@@ -117,6 +124,62 @@ static FlowStep take_schema(Flow *f, int64_t now_ms, Failure *failure)
     return step == SCHEMA_READY ? FLOW_DONE : step == SCHEMA_WAIT ? FLOW_BLOCKED : FLOW_FAILED;
 }
 
+static FlowStep send_message(Flow *f, ProduceTopic *topic, Failure *failure)
+{
+    const WhMessage *message = &f->item.message;
+    Letter letter;
+    uint64_t ticket;
+    ProduceResult result;
+
+    if (progress_is_full(&f->progress))
+        return FLOW_BLOCKED;
+    letter_of_message(&letter, &f->item);
+    ticket = progress_open(&f->progress);
+    result =
+        producer_send_with_headers(f->producer, topic, -1, message->prefix, message->content, letter.headers,
+                                   letter.count, produce_tag(PRODUCE_TAG_EVENT, ticket), failure);
+    if (result == PRODUCE_SENT)
+        return FLOW_DONE;
+    progress_cancel(&f->progress, ticket);
+    return result == PRODUCE_LATER ? FLOW_BLOCKED : FLOW_FAILED;
+}
+
+static bool is_signal(const WhMessage *message)
+{
+    size_t size = strlen(WH_SIGNAL_PREFIX);
+
+    return message->prefix.size >= size && memcmp(message->prefix.data, WH_SIGNAL_PREFIX, size) == 0;
+}
+
+/*
+ * A message that is not transactional stands between transactions, so when it and everything before it is
+ * acknowledged the slot may be confirmed up to its end, as after a keepalive.
+ */
+static FlowStep take_message(Flow *f, int64_t now_ms, Failure *failure)
+{
+    const WhMessage *message = &f->item.message;
+    ProduceTopic *topic;
+    SchemaStep step;
+    FlowStep sent;
+
+    if (message->transactional)
+        progress_begin(&f->progress);
+    if (is_signal(message)) {
+        if (f->signal)
+            f->signal(f->signal_context, message->prefix, message->content);
+    } else {
+        step = schema_topic_message(f->schemas, now_ms, &topic, failure);
+        if (step != SCHEMA_READY)
+            return step == SCHEMA_WAIT ? FLOW_BLOCKED : FLOW_FAILED;
+        sent = send_message(f, topic, failure);
+        if (sent != FLOW_DONE)
+            return sent;
+    }
+    if (!message->transactional)
+        progress_keepalive(&f->progress, message->end_lsn);
+    return FLOW_DONE;
+}
+
 static FlowStep take_commit(Flow *f, Failure *failure)
 {
     if (progress_commit(&f->progress, f->item.end_lsn, f->item.event.commit_time_us))
@@ -134,6 +197,8 @@ static FlowStep take_item(Flow *f, int64_t now_ms, Failure *failure)
         return take_schema(f, now_ms, failure);
     case WH_CHUNK_EVENT:
         return take_event(f, now_ms, failure);
+    case WH_CHUNK_MESSAGE:
+        return take_message(f, now_ms, failure);
     case WH_CHUNK_COMMIT:
         return take_commit(f, failure);
     case WH_CHUNK_ERROR:

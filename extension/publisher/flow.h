@@ -3,6 +3,7 @@
  *
  *      chunk --> schema --> schema_topic: known to Kafka before anything that names it
  *            \-> event  --> compose --> message with a ticket --> produce
+ *            \-> logical message --> likewise, or to the handler when it is a signal of the pipeline's own
  *            \-> commit --> progress <-- deliveries
  *
  * Back-pressure: when the window of tickets or librdkafka's queue is full, or a schema is on its way, the
@@ -34,6 +35,9 @@ typedef struct FlowTruncate {
     uint64_t number; /* tags the newest question */
 } FlowTruncate;
 
+/* Called for a logical message whose prefix begins with WH_SIGNAL_PREFIX, in the stream's order. */
+typedef void FlowSignalHandler(void *context, WhSlice prefix, WhSlice content);
+
 typedef struct Flow {
     Producer *producer;
     SchemaTopic *schemas;
@@ -51,6 +55,8 @@ typedef struct Flow {
     uint64_t chunk_lsn;
     ComposeBuffer compose;
     FlowTruncate truncate;
+    FlowSignalHandler *signal; /* NULL: signals are passed over */
+    void *signal_context;
     uint64_t topic_fingerprint; /* of the last event */
     ProduceTopic *topic;        /* and its topic; NULL: none yet */
 } Flow;
@@ -58,6 +64,8 @@ typedef struct Flow {
 /* producer and schemas must outlive it. */
 bool flow_init(Flow *flow, Producer *producer, SchemaTopic *schemas, uint16_t epoch, size_t in_flight_max,
                Failure *failure);
+/* handler may be NULL. */
+void flow_on_signal(Flow *flow, FlowSignalHandler *handler, void *context);
 /* May be called on a zeroed flow. */
 void flow_fini(Flow *flow);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum OptionType { OPTION_TEXT, OPTION_NUMBER } OptionType;
+typedef enum OptionType { OPTION_TEXT, OPTION_NUMBER, OPTION_SWITCH } OptionType;
 
 typedef struct Option {
     const char *name;
@@ -23,6 +23,7 @@ typedef struct Option {
 
 #define TEXT(field)   OPTION_TEXT, offsetof(Options, field)
 #define NUMBER(field) OPTION_NUMBER, offsetof(Options, field)
+#define SWITCH(field) OPTION_SWITCH, offsetof(Options, field)
 
 static const Option table[] = {
     {"pipeline", TEXT(pipeline), "NAME", NULL, 0, 0, "name of the pipeline"},
@@ -44,6 +45,7 @@ static const Option table[] = {
      "how often source rows are counted; 0: never"},
     {"max-in-flight", NUMBER(max_in_flight), "N", "100000", 1, 10000000,
      "events not yet acknowledged by Kafka"},
+    {"messages", SWITCH(messages), "on|off", "on", 0, 0, "publish the messages of pg_logical_emit_message()"},
     {"properties-file", TEXT(properties_file), "FILE", "", 0, 0,
      "librdkafka properties (security and tuning)"},
     {"log-level", TEXT(log_level), "LEVEL", "info", 0, 0, "debug, info, warning or error"},
@@ -70,6 +72,18 @@ void options_print_help(FILE *out)
                  "  --version                     show the version and exit\n");
 }
 
+/* As people write it, and as Postgres prints a boolean. */
+static bool assign_switch(bool *field, const Option *option, const char *value, Failure *failure)
+{
+    if (strcmp(value, "on") == 0 || strcmp(value, "t") == 0)
+        *field = true;
+    else if (strcmp(value, "off") == 0 || strcmp(value, "f") == 0)
+        *field = false;
+    else
+        return failure_set(failure, "option --%s takes \"on\" or \"off\", not \"%s\"", option->name, value);
+    return true;
+}
+
 static bool assign(Options *options, const Option *option, const char *value, Failure *failure)
 {
     char *field = (char *)options + option->offset;
@@ -82,6 +96,8 @@ static bool assign(Options *options, const Option *option, const char *value, Fa
         *(const char **)(void *)field = value;
         return true;
     }
+    if (option->type == OPTION_SWITCH)
+        return assign_switch((bool *)(void *)field, option, value, failure);
     errno = 0;
     number = strtoll(value, &end, 10);
     if (errno || end == value || *end || number < option->min || number > option->max)

@@ -26,6 +26,7 @@ typedef struct Options {
     int64_t report_fd;             /* -1: none */
     int64_t statistics_interval_s; /* 0: off */
     int64_t max_in_flight;
+    bool messages;               /* logical messages travel too */
     const char *properties_file; /* NULL: none */
     const char *log_level;
 } Options;

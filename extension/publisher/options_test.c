@@ -70,6 +70,11 @@ static void required_options_and_defaults(void **state)
     assert_int_equal(o.report_fd, 5);
     assert_int_equal(parse(&o, &failure, REQUIRED_COUNT, "--system-identifier", "7"), OPTIONS_RUN);
     assert_string_equal(o.system_identifier, "7");
+    assert_true(o.messages);
+    assert_int_equal(parse(&o, &failure, REQUIRED_COUNT, "--messages", "f"), OPTIONS_RUN);
+    assert_false(o.messages);
+    assert_int_equal(parse(&o, &failure, REQUIRED_COUNT, "--messages=on", NULL), OPTIONS_RUN);
+    assert_true(o.messages);
 }
 
 static void what_is_wrong_is_named(void **state)
@@ -88,6 +93,8 @@ static void what_is_wrong_is_named(void **state)
     assert_int_equal(parse(&o, &failure, REQUIRED_COUNT, "--slots", "x"), OPTIONS_WRONG);
     assert_string_equal(failure.text, "unknown option \"--slots\"; --help lists them");
     assert_int_equal(parse(&o, &failure, REQUIRED_COUNT, "slot", NULL), OPTIONS_WRONG);
+    assert_int_equal(parse(&o, &failure, REQUIRED_COUNT, "--messages", "1"), OPTIONS_WRONG);
+    assert_string_equal(failure.text, "option --messages takes \"on\" or \"off\", not \"1\"");
 }
 
 static void help_lists_every_option(void **state)

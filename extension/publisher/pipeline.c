@@ -72,6 +72,7 @@ static void take_settings(Pipeline *p, const Options *o)
                                              .pipeline = o->pipeline,
                                              .slot = o->slot,
                                              .publication = o->publication,
+                                             .messages = o->messages,
                                              .system_identifier = o->system_identifier,
                                              .timeline = (int)o->timeline};
     p->schema_settings = (SchemaTopicSettings){.prefix = o->topic_prefix,

@@ -383,29 +383,66 @@ const char *producer_topic_name(const ProduceTopic *topic)
     return rd_kafka_topic_name((const rd_kafka_topic_t *)topic);
 }
 
+static bool refuse_size(const rd_kafka_topic_t *topic, WhSlice value, Failure *failure)
+{
+    return value.size > PRODUCE_MESSAGE_BYTES_MAX &&
+           !failure_set(failure,
+                        "a message of %zu bytes for topic \"%s\" is larger than the limit of %u bytes",
+                        value.size, rd_kafka_topic_name(topic), PRODUCE_MESSAGE_BYTES_MAX);
+}
+
+static ProduceResult send_failed(const rd_kafka_topic_t *topic, rd_kafka_resp_err_t code, Failure *failure)
+{
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+        return PRODUCE_LATER;
+    failure_set(failure, "could not produce to topic \"%s\": %s", rd_kafka_topic_name(topic),
+                rd_kafka_err2str(code));
+    return PRODUCE_REFUSED;
+}
+
 ProduceResult producer_send(Producer *producer, ProduceTopic *topic, int32_t partition, WhSlice key,
                             WhSlice value, uint64_t tag, Failure *failure)
 {
     rd_kafka_topic_t *rkt = (rd_kafka_topic_t *)topic;
-    rd_kafka_resp_err_t code;
 
     (void)producer;
-    if (value.size > PRODUCE_MESSAGE_BYTES_MAX) {
-        failure_set(failure, "a message of %zu bytes for topic \"%s\" is larger than the limit of %u bytes",
-                    value.size, rd_kafka_topic_name(rkt), PRODUCE_MESSAGE_BYTES_MAX);
+    if (refuse_size(rkt, value, failure))
         return PRODUCE_REFUSED;
-    }
     /* librdkafka copies the value; its prototype lacks a const. */
     if (rd_kafka_produce(rkt, partition < 0 ? RD_KAFKA_PARTITION_UA : partition, RD_KAFKA_MSG_F_COPY,
                          (void *)(uintptr_t)value.data, value.size, key.data, key.size,
                          (void *)(uintptr_t)tag) == 0)
         return PRODUCE_SENT;
-    code = rd_kafka_last_error();
-    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-        return PRODUCE_LATER;
-    failure_set(failure, "could not produce to topic \"%s\": %s", rd_kafka_topic_name(rkt),
-                rd_kafka_err2str(code));
-    return PRODUCE_REFUSED;
+    return send_failed(rkt, rd_kafka_last_error(), failure);
+}
+
+ProduceResult producer_send_with_headers(Producer *producer, ProduceTopic *topic, int32_t partition,
+                                         WhSlice key, WhSlice value, const ProduceHeader *headers,
+                                         size_t header_count, uint64_t tag, Failure *failure)
+{
+    rd_kafka_topic_t *rkt = (rd_kafka_topic_t *)topic;
+    rd_kafka_headers_t *list = rd_kafka_headers_new(header_count);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (refuse_size(rkt, value, failure)) {
+        rd_kafka_headers_destroy(list);
+        return PRODUCE_REFUSED;
+    }
+    for (size_t i = 0; i < header_count && !code; i++)
+        code = rd_kafka_header_add(list, headers[i].name, -1, headers[i].value.data,
+                                   (ssize_t)headers[i].value.size);
+    if (!code)
+        code = rd_kafka_producev(producer->handle, RD_KAFKA_V_RKT(rkt),
+                                 RD_KAFKA_V_PARTITION(partition < 0 ? RD_KAFKA_PARTITION_UA : partition),
+                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data, key.size),
+                                 RD_KAFKA_V_VALUE((void *)(uintptr_t)value.data, value.size),
+                                 RD_KAFKA_V_HEADERS(list), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)tag),
+                                 RD_KAFKA_V_END);
+    if (!code)
+        return PRODUCE_SENT;
+    /* The list is librdkafka's only when the message was taken. */
+    rd_kafka_headers_destroy(list);
+    return send_failed(rkt, code, failure);
 }
 
 static rd_kafka_AdminOptions_t *admin_options(Producer *producer, rd_kafka_admin_op_t operation, uint64_t tag)

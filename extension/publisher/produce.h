@@ -8,11 +8,11 @@
 #ifndef WALHOUSE_PUBLISHER_PRODUCE_H
 #define WALHOUSE_PUBLISHER_PRODUCE_H
 
-#include "extension/common/wire.h"
+#include "extension/common/event.h"
 #include "message.h"
 
 /* The largest message value that is accepted, in bytes; the topics that are created here take it. */
-#define PRODUCE_MESSAGE_BYTES_MAX 10485760u
+#define PRODUCE_MESSAGE_BYTES_MAX WH_MESSAGE_BYTES_MAX
 
 /* What is on its way: the kind in the low bits, and a number within the kind. */
 typedef enum ProduceTagKind {
@@ -95,6 +95,17 @@ const char *producer_topic_name(const ProduceTopic *topic);
 /* key.data NULL: no key. partition -1: by murmur2 of the key, as the Java clients do. */
 ProduceResult producer_send(Producer *producer, ProduceTopic *topic, int32_t partition, WhSlice key,
                             WhSlice value, uint64_t tag, Failure *failure);
+
+/* A header of a message: name ends in 0, value is bytes. */
+typedef struct ProduceHeader {
+    const char *name;
+    WhSlice value;
+} ProduceHeader;
+
+/* The same, with headers. */
+ProduceResult producer_send_with_headers(Producer *producer, ProduceTopic *topic, int32_t partition,
+                                         WhSlice key, WhSlice value, const ProduceHeader *headers,
+                                         size_t header_count, uint64_t tag, Failure *failure);
 
 /* Asks for a topic; PRODUCER_TOPIC_READY or _FAILED follows with tag. false: it could not even be asked. */
 bool producer_create_topic(Producer *producer, const char *name, int partitions, int replication_factor,

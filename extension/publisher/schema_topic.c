@@ -39,9 +39,11 @@ typedef struct KnownSchema {
 struct SchemaTopic {
     const SchemaTopicSettings *settings;
     Producer *producer;
-    WantedTopic base[BASE_TOPIC_COUNT];
+    WantedTopic base[BASE_TOPIC_NUMBERS];
     ProduceTopic *schema_topic;
     ProduceTopic *control_topic;
+    ProduceTopic *dlq_topic;
+    ProduceTopic *message_topic;
     PendingState pending_state;
     uint64_t pending_fingerprint;
     WantedTopic pending_topic;
@@ -74,10 +76,12 @@ SchemaTopic *schema_topic_open(const SchemaTopicSettings *settings, Producer *pr
     }
     s->settings = settings;
     s->producer = producer;
-    s->topic_number = BASE_TOPIC_COUNT;
+    s->topic_number = BASE_TOPIC_NUMBERS;
     want_base_topic(s, BASE_TOPIC_SCHEMA, "__schema", true);
     want_base_topic(s, BASE_TOPIC_CONTROL, "__control", false);
     want_base_topic(s, BASE_TOPIC_DLQ, "__dlq", false);
+    want_base_topic(s, BASE_TOPIC_MESSAGE, "__message", false);
+    s->base[BASE_TOPIC_MESSAGE].partitions = settings->partitions;
     return s;
 }
 
@@ -115,6 +119,8 @@ static bool open_base_topics(SchemaTopic *s, Failure *failure)
             return true;
     s->schema_topic = producer_topic(s->producer, s->base[BASE_TOPIC_SCHEMA].name, failure);
     if (s->schema_topic)
+        s->dlq_topic = producer_topic(s->producer, s->base[BASE_TOPIC_DLQ].name, failure);
+    if (s->dlq_topic)
         s->control_topic = producer_topic(s->producer, s->base[BASE_TOPIC_CONTROL].name, failure);
     return s->control_topic != NULL;
 }
@@ -133,6 +139,25 @@ bool schema_topic_step(SchemaTopic *s, int64_t now_ms, Failure *failure)
 ProduceTopic *schema_topic_control(const SchemaTopic *s)
 {
     return s->control_topic;
+}
+
+ProduceTopic *schema_topic_dlq(const SchemaTopic *s)
+{
+    return s->dlq_topic;
+}
+
+SchemaStep schema_topic_message(SchemaTopic *s, int64_t now_ms, ProduceTopic **topic, Failure *failure)
+{
+    WantedTopic *wanted = &s->base[BASE_TOPIC_MESSAGE];
+
+    if (!ask_for_topic(s, wanted, BASE_TOPIC_MESSAGE, now_ms, failure))
+        return SCHEMA_REFUSED;
+    if (wanted->state != TOPIC_THERE)
+        return SCHEMA_WAIT;
+    if (s->message_topic == NULL)
+        s->message_topic = producer_topic(s->producer, wanted->name, failure);
+    *topic = s->message_topic;
+    return s->message_topic ? SCHEMA_READY : SCHEMA_REFUSED;
 }
 
 /* ---- known schemas ---- */
@@ -245,7 +270,7 @@ SchemaStep schema_topic_offer(SchemaTopic *s, uint64_t fingerprint, WhSlice byte
 static bool handle_topic(SchemaTopic *s, const ProducerEvent *event, int64_t now_ms, Failure *failure)
 {
     uint64_t number = produce_tag_number(event->tag);
-    WantedTopic *topic = number < BASE_TOPIC_COUNT   ? &s->base[number]
+    WantedTopic *topic = number < BASE_TOPIC_NUMBERS ? &s->base[number]
                          : number == s->topic_number ? &s->pending_topic
                                                      : NULL;
 

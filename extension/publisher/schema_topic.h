@@ -22,8 +22,16 @@
  */
 #define SCHEMA_KNOWN_MAX 32768u
 
-/* The topics every pipeline has, before its tables'. */
-typedef enum BaseTopic { BASE_TOPIC_SCHEMA, BASE_TOPIC_CONTROL, BASE_TOPIC_DLQ, BASE_TOPIC_COUNT } BaseTopic;
+/* The topics every pipeline has, before its tables', and the one of logical messages, made for the first of
+ * them. */
+typedef enum BaseTopic {
+    BASE_TOPIC_SCHEMA,
+    BASE_TOPIC_CONTROL,
+    BASE_TOPIC_DLQ,
+    BASE_TOPIC_COUNT,
+    BASE_TOPIC_MESSAGE = BASE_TOPIC_COUNT,
+    BASE_TOPIC_NUMBERS
+} BaseTopic;
 
 typedef struct SchemaTopicSettings {
     const char *prefix;
@@ -51,6 +59,10 @@ bool schema_topic_step(SchemaTopic *schemas, int64_t now_ms, Failure *failure);
 bool schema_topic_is_ready(const SchemaTopic *schemas);
 /* NULL until the base topics exist. */
 ProduceTopic *schema_topic_control(const SchemaTopic *schemas);
+ProduceTopic *schema_topic_dlq(const SchemaTopic *schemas);
+/* Sees to it that the topic of logical messages exists. To be called until it is READY; *topic is set then.
+ */
+SchemaStep schema_topic_message(SchemaTopic *schemas, int64_t now_ms, ProduceTopic **topic, Failure *failure);
 
 /* Takes the producer's events whose tags are PRODUCE_TAG_SCHEMA and PRODUCE_TAG_TOPIC. false: a failure for
  * good. */

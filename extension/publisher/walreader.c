@@ -193,7 +193,8 @@ static bool send_start(WalReader *reader, Failure *failure)
         !quote_literal(reader, option, sizeof option, publication, failure))
         return false;
     (void)snprintf(command, sizeof command,
-                   "START_REPLICATION SLOT %s LOGICAL 0/0 (format '1', publication %s)", slot, option);
+                   "START_REPLICATION SLOT %s LOGICAL 0/0 (format '1', publication %s, messages '%s')", slot,
+                   option, reader->settings->messages ? "on" : "off");
     return send_command(reader, command, WAL_READER_STARTING, failure);
 }
 

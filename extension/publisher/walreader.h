@@ -23,6 +23,7 @@ typedef struct WalReaderSettings {
     const char *pipeline; /* for application_name */
     const char *slot;
     const char *publication;
+    bool messages;                 /* logical messages too */
     const char *system_identifier; /* NULL: any */
     int timeline;                  /* 0: any */
 } WalReaderSettings;

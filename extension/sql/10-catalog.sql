@@ -9,6 +9,7 @@ CREATE TABLE pipeline (
 	partitions int NOT NULL CHECK (partitions BETWEEN 1 AND 1000),
 	replication_factor int NOT NULL CHECK (replication_factor BETWEEN 1 AND 10),
 	properties_file text,
+	messages boolean NOT NULL DEFAULT true,
 	enabled boolean NOT NULL DEFAULT true,
 	epoch int NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 65535),
 	system_identifier text NOT NULL,

@@ -7,7 +7,8 @@ CREATE FUNCTION create_pipeline(
 	topic_prefix text DEFAULT NULL,
 	partitions int DEFAULT 2,
 	replication_factor int DEFAULT 1,
-	properties_file text DEFAULT NULL) RETURNS void
+	properties_file text DEFAULT NULL,
+	messages boolean DEFAULT true) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -35,13 +36,13 @@ BEGIN
 	END IF;
 	base_lsn := walhouse._create_slot(slot);
 	INSERT INTO walhouse.pipeline (name, publication, slot_name, brokers, topic_prefix, partitions, replication_factor,
-		properties_file, system_identifier, timeline, base_lsn)
+		properties_file, messages, system_identifier, timeline, base_lsn)
 	SELECT pipeline, publication, slot, brokers, prefix, partitions, replication_factor, properties_file,
-		i.system_identifier, i.timeline, base_lsn
+		coalesce(messages, true), i.system_identifier, i.timeline, base_lsn
 	FROM walhouse._server_identity() i;
 	PERFORM walhouse._wake_launcher();
 END $$;
-COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text) IS
+COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text, boolean) IS
 	'captures the publication''s changes from now on and carries them to Kafka';
 
 CREATE FUNCTION _set_enabled(pipeline text, enabled boolean) RETURNS void

@@ -418,7 +418,7 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
     if (event->operation == WH_OP_TRUNCATE)
         return add_truncate(batch, table, event, error);
     status = check_body(table, event, error);
-    if (status == STATUS_OK && event->flags)
+    if (status == STATUS_OK && !wh_event_is_whole(event->flags))
         status = refuse_lists(table, event, reason, error);
     if (status != STATUS_OK)
         return status;

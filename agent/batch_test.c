@@ -303,6 +303,11 @@ static void test_incomplete_values(void **state)
     assert_int_equal(add(f, table, &event, &reason, &error), STATUS_REJECT);
     assert_int_equal(reason, REASON_VALUE_OUT_OF_RANGE);
     assert_string_equal(error.text, "column placed_at: DateTime64(6, 'UTC') cannot hold infinity");
+    assert_int_equal(f->batch.rows, 0);
+    /* The policy has found a value for it, which is in the body. */
+    event = get_event(f, "event.insert_adjusted");
+    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
+    assert_int_equal(f->batch.rows, 1);
 }
 
 static void test_reset(void **state)

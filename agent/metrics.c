@@ -148,6 +148,9 @@ char *metrics_render(Metrics *m, size_t *size)
                atomic_load(&m->truncates));
     put_number(&text, "late_rows_total", "counter",
                "Snapshot rows that a truncate had taken away before they came.", atomic_load(&m->late_rows));
+    put_number(&text, "rows_adjusted_total", "counter",
+               "Row versions with a value that its type cannot hold, loaded as the pipeline's policy says.",
+               atomic_load(&m->rows_adjusted));
     put_number(&text, "inserts_total", "counter", "INSERT requests, tries included.",
                atomic_load(&m->inserts));
     put_number(&text, "retries_total", "counter",

@@ -36,6 +36,7 @@ typedef struct Metrics {
     atomic_uint_fast64_t bytes_loaded;
     atomic_uint_fast64_t truncates;
     atomic_uint_fast64_t late_rows;
+    atomic_uint_fast64_t rows_adjusted; /* by the pipeline's policy for values out of range */
     atomic_uint_fast64_t inserts;
     atomic_uint_fast64_t insert_retries;
     atomic_uint_fast64_t commits;

@@ -159,6 +159,7 @@ static Status take_event(Pipeline *p, const MessageView *view, const WhEvent *ev
                          const atomic_bool *stop, Reason *reason, Error *error)
 {
     TableSchema *table = find_schema(p, event->fingerprint, stop);
+    Status status;
 
     if (table == NULL) {
         *reason = REASON_UNKNOWN_SCHEMA;
@@ -170,7 +171,10 @@ static Status take_event(Pipeline *p, const MessageView *view, const WhEvent *ev
         return status_fail(error, STATUS_REJECT, "schema %016llx belongs to topic %s",
                            (unsigned long long)event->fingerprint, table->topic);
     }
-    return batch_add_event(p->filling, table, event, message, reason, error);
+    status = batch_add_event(p->filling, table, event, message, reason, error);
+    if (status == STATUS_OK && event->flags & WH_EVENT_ADJUSTED)
+        atomic_fetch_add(&p->metrics->rows_adjusted, 1);
+    return status;
 }
 
 static void take_events(Pipeline *p, const MessageView *view, uint32_t message, const atomic_bool *stop)

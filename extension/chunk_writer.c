@@ -117,17 +117,12 @@ void
 chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char operation, const RowEncoder *row, int key_size)
 {
 	StringInfo	data = &writer->data;
-	uint8		flags = 0;
 
 	begin_chunk(writer);
 	select_schema(writer, version);
-	if (row->unchanged_count > 0)
-		flags |= WH_EVENT_HAS_UNCHANGED;
-	if (row->out_of_range_count > 0)
-		flags |= WH_EVENT_HAS_OUT_OF_RANGE;
 	append_record_head(data, operation, 1 + list_size(row->unchanged_count, &row->unchanged) +
 					   list_size(row->out_of_range_count, &row->out_of_range) + wh_varint_size(key_size) + row->body.len);
-	appendStringInfoCharMacro(data, (char) flags);
+	appendStringInfoCharMacro(data, (char) row_flags(row));
 	append_list(data, row->unchanged_count, &row->unchanged);
 	append_list(data, row->out_of_range_count, &row->out_of_range);
 	append_varint(data, key_size);

@@ -253,7 +253,7 @@ show_row(JsonbParseState **state, const WhEvent *event, const KnownSchema *known
 
 		if (!wh_reader_ok(&reader))
 			break;
-		add_value(state, slice_text(schema->columns[i].name), rowbinary_to_json(&schema->columns[i], value));
+		add_value(state, slice_text(schema->columns[i].name), rowbinary_to_json(&schema->columns[i], &known->types[i], value));
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	wh_get_end(&reader);
@@ -294,6 +294,12 @@ show_lists(JsonbParseState **state, const WhEvent *event, const WhSchema *schema
 			add_value(state, slice_text(schema->columns[column].name), bytes_to_json(text));
 		}
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	}
+	if (event->flags & WH_EVENT_ADJUSTED)
+	{
+		JsonbValue	adjusted = {.type = jbvBool,.val.boolean = true};
+
+		add_value(state, "adjusted", adjusted);
 	}
 }
 

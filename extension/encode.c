@@ -9,7 +9,6 @@
 #include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
 #include "utils/date.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -30,14 +29,6 @@
 #error "Walhouse is written for little-endian machines"
 #endif
 
-static inline void
-append_bytes(StringInfo out, const void *data, int size)
-{
-	enlargeStringInfo(out, size);
-	memcpy(out->data + out->len, data, size);
-	out->len += size;
-}
-
 bool
 encode_bool(const ColumnEncoder *encoder, Datum value, StringInfo out)
 {
@@ -56,7 +47,7 @@ encode_int16(const ColumnEncoder *encoder, Datum value, StringInfo out)
 	return true;
 }
 
-/* Also float4: a datum holds its bits. */
+/* Also float4 and what is unsigned: a datum holds the bits. */
 bool
 encode_int32(const ColumnEncoder *encoder, Datum value, StringInfo out)
 {
@@ -66,7 +57,7 @@ encode_int32(const ColumnEncoder *encoder, Datum value, StringInfo out)
 	return true;
 }
 
-/* Also float8: a datum holds its bits. */
+/* Also float8 and what is unsigned: a datum holds the bits. */
 bool
 encode_int64(const ColumnEncoder *encoder, Datum value, StringInfo out)
 {
@@ -99,6 +90,25 @@ encode_timestamp(const ColumnEncoder *encoder, Datum value, StringInfo out)
 	if (timestamp < DATETIME_USECS_MIN - EPOCH_USECS || timestamp > DATETIME_USECS_MAX - EPOCH_USECS)
 		return false;
 	usecs = timestamp + EPOCH_USECS;
+	append_bytes(out, &usecs, sizeof usecs);
+	return true;
+}
+
+/* The first or the last day that there is; the infinities are on their side of it. */
+bool
+clamp_date(const ColumnEncoder *encoder, Datum value, StringInfo out)
+{
+	int32		days = DatumGetDateADT(value) < 0 ? DATE_DAYS_MIN : DATE_DAYS_MAX;
+
+	append_bytes(out, &days, sizeof days);
+	return true;
+}
+
+bool
+clamp_timestamp(const ColumnEncoder *encoder, Datum value, StringInfo out)
+{
+	int64		usecs = DatumGetTimestamp(value) < 0 ? DATETIME_USECS_MIN : DATETIME_USECS_MAX;
+
 	append_bytes(out, &usecs, sizeof usecs);
 	return true;
 }
@@ -139,6 +149,40 @@ encode_text(const ColumnEncoder *encoder, Datum value, StringInfo out)
 }
 
 bool
+encode_bytea(const ColumnEncoder *encoder, Datum value, StringInfo out)
+{
+	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+
+	append_varint(out, VARSIZE_ANY_EXHDR(bytes));
+	append_bytes(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	return true;
+}
+
+/*
+ * "char" is one byte of no encoding. From 16 on Postgres prints those above 127 as a backslash and octal digits; before, it
+ * sent them as they are, which is no text. Zero is the empty text.
+ */
+bool
+encode_char(const ColumnEncoder *encoder, Datum value, StringInfo out)
+{
+	uint8		byte = (uint8) DatumGetChar(value);
+	char		text[4] = {(char) byte};
+	int			size = byte ? 1 : 0;
+
+	if (byte > 127)
+	{
+		text[0] = '\\';
+		text[1] = '0' + (byte >> 6);
+		text[2] = '0' + (byte >> 3 & 7);
+		text[3] = '0' + (byte & 7);
+		size = 4;
+	}
+	append_varint(out, size);
+	append_bytes(out, text, size);
+	return true;
+}
+
+bool
 encode_by_output(const ColumnEncoder *encoder, Datum value, StringInfo out)
 {
 	char	   *text = column_encoder_text(encoder, value);
@@ -146,129 +190,5 @@ encode_by_output(const ColumnEncoder *encoder, Datum value, StringInfo out)
 
 	append_varint(out, size);
 	append_bytes(out, text, size);
-	return true;
-}
-
-/*
- * numeric(p, s) to an unscaled integer.
- *
- * A numeric on disk is (src/backend/utils/adt/numeric.c, "NumericData"; kept since 9.1 for pg_upgrade): a header word, in the
- * long form a weight word, and base-10000 digits, the first of which counts 10000^weight. numeric_send() would say the
- * same through two allocations and a function call per digit.
- */
-#define NUMERIC_SIGN_MASK		0xC000
-#define NUMERIC_NEGATIVE		0x4000
-#define NUMERIC_SHORT			0x8000
-#define NUMERIC_SPECIAL			0xC000
-#define NUMERIC_SHORT_NEGATIVE	0x2000
-#define NUMERIC_SHORT_WEIGHT_SIGN 0x0040
-#define NUMERIC_SHORT_WEIGHT_MASK 0x003F
-#define NUMERIC_DIGIT_DECIMALS	4
-
-typedef struct NumericParts
-{
-	bool		negative;
-	int			weight;
-	int			digit_count;
-	const char *digits;			/* int16 each, perhaps unaligned */
-} NumericParts;
-
-/* false: NaN or an infinity. */
-static bool
-numeric_parts(struct varlena *numeric, NumericParts *parts)
-{
-	const char *data = VARDATA_ANY(numeric);
-	int			size = VARSIZE_ANY_EXHDR(numeric);
-	uint16		header;
-	int16		weight;
-
-	memcpy(&header, data, sizeof header);
-	data += sizeof header;
-	size -= sizeof header;
-	if ((header & NUMERIC_SIGN_MASK) == NUMERIC_SPECIAL)
-		return false;
-	if (header & NUMERIC_SHORT)
-	{
-		parts->negative = (header & NUMERIC_SHORT_NEGATIVE) != 0;
-		parts->weight = header & NUMERIC_SHORT_WEIGHT_MASK;
-		if (header & NUMERIC_SHORT_WEIGHT_SIGN)
-			parts->weight -= NUMERIC_SHORT_WEIGHT_MASK + 1;
-	}
-	else
-	{
-		memcpy(&weight, data, sizeof weight);
-		data += sizeof weight;
-		size -= sizeof weight;
-		parts->negative = (header & NUMERIC_SIGN_MASK) == NUMERIC_NEGATIVE;
-		parts->weight = weight;
-	}
-	parts->digits = data;
-	parts->digit_count = size / (int) sizeof(int16);
-	return true;
-}
-
-/* The base-10000 digit that counts 10000^weight. */
-static inline int
-numeric_digit(const NumericParts *parts, int weight)
-{
-	int			index = parts->weight - weight;
-	int16		digit;
-
-	if (index < 0 || index >= parts->digit_count)
-		return 0;
-	memcpy(&digit, parts->digits + index * sizeof digit, sizeof digit);
-	return digit;
-}
-
-/* magnitude = magnitude * factor + addend over 32-bit limbs, least first. false: it does not fit. */
-static bool
-multiply_add(uint32 *magnitude, int limbs, uint32 factor, uint32 addend)
-{
-	uint64		carry = addend;
-
-	for (int i = 0; i < limbs; i++)
-	{
-		carry += (uint64) magnitude[i] * factor;
-		magnitude[i] = (uint32) carry;
-		carry >>= 32;
-	}
-	return carry == 0;
-}
-
-/*
- * The typmod bounds the value's digits, so it always fits; the checks are for a value that a broken cast let through.
- */
-bool
-encode_decimal(const ColumnEncoder *encoder, Datum value, StringInfo out)
-{
-	static const int powers[] = {1, 10, 100, 1000, 10000};
-	struct varlena *numeric = PG_DETOAST_DATUM_PACKED(value);
-	NumericParts parts;
-	uint32		magnitude[8] = {0};
-	int			limbs = encoder->decimal_width / (int) sizeof(uint32);
-	int			scale = encoder->decimal_scale;
-	int			weight_last = -(scale / NUMERIC_DIGIT_DECIMALS);
-	int			decimals = scale % NUMERIC_DIGIT_DECIMALS;
-	bool		fits = true;
-	uint32		carry = 1;
-
-	if (!numeric_parts(numeric, &parts))
-		return false;
-	for (int weight = Max(parts.weight, 0); weight >= weight_last && fits; weight--)
-		fits = multiply_add(magnitude, limbs, 10000, numeric_digit(&parts, weight));
-	if (decimals > 0 && fits)
-		fits = multiply_add(magnitude, limbs, powers[decimals],
-							numeric_digit(&parts, weight_last - 1) / powers[NUMERIC_DIGIT_DECIMALS - decimals]);
-	if (!fits || magnitude[limbs - 1] > PG_INT32_MAX)
-		return false;
-	if (parts.negative)
-	{
-		for (int i = 0; i < limbs; i++)
-		{
-			magnitude[i] = ~magnitude[i] + carry;
-			carry = carry && magnitude[i] == 0;
-		}
-	}
-	append_bytes(out, magnitude, encoder->decimal_width);
 	return true;
 }

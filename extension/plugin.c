@@ -62,6 +62,7 @@ fix_settings(void)
 		{"bytea_output", "hex"},
 		{"lc_monetary", "C"},
 		{"xmloption", "content"},
+		{"xmlbinary", "base64"},
 		{"quote_all_identifiers", "off"},
 		{"search_path", "pg_catalog"},
 	};
@@ -94,6 +95,7 @@ plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool i
 	state->change_context = AllocSetContextCreate(ctx->context, "walhouse change", ALLOCSET_DEFAULT_SIZES);
 	chunk_writer_init(&state->chunk, ctx->context);
 	row_encoder_init(&state->row, false);
+	state->row.policy = state->options.out_of_range;
 	initStringInfo(&state->old_key);
 	state->values = palloc(sizeof(Datum) * MaxTupleAttributeNumber);
 	state->nulls = palloc(sizeof(bool) * MaxTupleAttributeNumber);

@@ -61,6 +61,24 @@ parse_publications(const char *text)
 	return copies;
 }
 
+static OutOfRangePolicy
+parse_out_of_range(const char *text)
+{
+	static const char *const names[] = {
+		[OUT_OF_RANGE_DLQ] = "dlq",
+		[OUT_OF_RANGE_NULL] = "null",
+		[OUT_OF_RANGE_CLAMP] = "clamp",
+	};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(text, names[i]) == 0)
+			return (OutOfRangePolicy) i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value \"%s\" for option \"out_of_range\" of output plugin walhouse", text),
+			 errhint("It takes \"dlq\", \"null\" or \"clamp\".")));
+}
+
 void
 plugin_options_parse(List *options, PluginOptions *parsed)
 {
@@ -69,6 +87,7 @@ plugin_options_parse(List *options, PluginOptions *parsed)
 	parsed->publications = NIL;
 	parsed->batch_bytes = BATCH_BYTES_DEFAULT;
 	parsed->messages = true;
+	parsed->out_of_range = OUT_OF_RANGE_DLQ;
 	foreach(cell, options)
 	{
 		DefElem    *option = lfirst(cell);
@@ -82,11 +101,14 @@ plugin_options_parse(List *options, PluginOptions *parsed)
 			parsed->batch_bytes = parse_int("batch_bytes", value, BATCH_BYTES_MIN, BATCH_BYTES_MAX);
 		else if (strcmp(option->defname, "messages") == 0)
 			parsed->messages = parse_boolean("messages", value);
+		else if (strcmp(option->defname, "out_of_range") == 0)
+			parsed->out_of_range = parse_out_of_range(value);
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unknown option \"%s\" of output plugin walhouse", option->defname),
-					 errhint("Options are \"publication\", \"format\", \"batch_bytes\" and \"messages\".")));
+					 errhint("Options are \"publication\", \"format\", \"batch_bytes\", \"messages\" and "
+							 "\"out_of_range\".")));
 	}
 	if (parsed->publications == NIL)
 		ereport(ERROR,

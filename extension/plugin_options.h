@@ -6,11 +6,14 @@
 
 #include "nodes/pg_list.h"
 
+#include "encode.h"
+
 typedef struct PluginOptions
 {
 	List	   *publications;	/* char * */
 	bool		messages;		/* those of pg_logical_emit_message(); the pipeline's own signals come always */
 	int			batch_bytes;	/* a chunk is written when it has passed this size, and at commit */
+	OutOfRangePolicy out_of_range;
 } PluginOptions;
 
 /* options: list of DefElem. Errors name the option and what it takes. Allocates in the current context. */

@@ -250,7 +250,7 @@ choose_encoders(RelationVersion *version, Relation relation)
 	version->columns = MemoryContextAllocZero(version->context, sizeof(ColumnEncoder) * Max(desc->natts, 1));
 	version->key_column_count = find_key(relation, key);
 	for (int i = 0; i < version->key_column_count; i++)
-		column_encoder_init(&version->columns[count++], TupleDescAttr(desc, key[i] - 1), version->context);
+		column_encoder_init(&version->columns[count++], TupleDescAttr(desc, key[i] - 1), true, version->context);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
@@ -259,7 +259,7 @@ choose_encoders(RelationVersion *version, Relation relation)
 		for (int k = 0; k < version->key_column_count; k++)
 			in_key = in_key || key[k] == attribute->attnum;
 		if (!in_key && column_travels(attribute))
-			column_encoder_init(&version->columns[count++], attribute, version->context);
+			column_encoder_init(&version->columns[count++], attribute, false, version->context);
 	}
 	version->column_count = count;
 }

@@ -3,12 +3,13 @@
  *
  *		values --> encoder of each column --> body
  *		                  |-- left out of line by the WAL ----------> unchanged list, default in the body
- *		                  '-- what its ClickHouse type cannot hold --> out-of-range list, default in the body
+ *		                  '-- what its ClickHouse type cannot hold --> out-of-range list, what the policy says in the body
  */
 #include "postgres.h"
 
 #include "access/detoast.h"
 
+#include "common/event.h"
 #include "compat.h"
 #include "row.h"
 
@@ -30,6 +31,22 @@ row_reset(RowEncoder *row)
 	resetStringInfo(&row->out_of_range);
 	row->unchanged_count = 0;
 	row->out_of_range_count = 0;
+	row->adjusted_count = 0;
+}
+
+uint8
+row_flags(const RowEncoder *row)
+{
+	uint8		flags = 0;
+
+	if (row->unchanged_count > 0)
+		flags |= WH_EVENT_HAS_UNCHANGED;
+	if (row->out_of_range_count > 0)
+		flags |= WH_EVENT_HAS_OUT_OF_RANGE;
+	/* One value that could not be adjusted makes the whole row a dead letter. */
+	if (row->out_of_range_count > 0 && row->adjusted_count == row->out_of_range_count)
+		flags |= WH_EVENT_ADJUSTED;
+	return flags;
 }
 
 static void
@@ -83,7 +100,10 @@ encode_column(RowEncoder *row, const ColumnEncoder *encoder, int column, const D
 		return;
 	row->body.len = start;
 	add_out_of_range(row, encoder, column, value);
-	column_encoder_default(encoder, &row->body);
+	if (column_encoder_adjust(encoder, row->policy, value, &row->body))
+		row->adjusted_count++;
+	else
+		column_encoder_default(encoder, &row->body);
 }
 
 int

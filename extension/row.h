@@ -12,12 +12,17 @@
 typedef struct RowEncoder
 {
 	bool		fetch_out_of_line;	/* an ordinary snapshot can read TOAST tables; a historic one cannot */
+	OutOfRangePolicy policy;	/* OUT_OF_RANGE_DLQ unless set after row_encoder_init() */
 	StringInfoData body;
 	StringInfoData unchanged;	/* varint column indexes */
 	int			unchanged_count;
 	StringInfoData out_of_range;	/* (varint column index, str text) */
 	int			out_of_range_count;
+	int			adjusted_count; /* of those, how many the policy found a value for */
 } RowEncoder;
+
+/* The flags of the event that the row becomes. */
+extern uint8 row_flags(const RowEncoder *row);
 
 /* Allocates in the current memory context. */
 extern void row_encoder_init(RowEncoder *row, bool fetch_out_of_line);

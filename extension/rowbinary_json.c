@@ -18,6 +18,7 @@
 #include "port/pg_bswap.h"
 
 #include "common/rowbinary.h"
+#include "compat.h"
 #include "rowbinary_json.h"
 
 #define EPOCH_DAYS	(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
@@ -32,20 +33,24 @@ text_to_json(char *text)
 	return json;
 }
 
+static JsonbValue
+hex_to_json(WhSlice bytes)
+{
+	char	   *hex = palloc(2 * bytes.size + 3);
+
+	hex[0] = '\\';
+	hex[1] = 'x';
+	hex[2 + hex_encode((const char *) bytes.data, bytes.size, hex + 2)] = '\0';
+	return text_to_json(hex);
+}
+
 JsonbValue
 bytes_to_json(WhSlice bytes)
 {
 	const char *data = (const char *) bytes.data;
 
 	if (bytes.size > 0 && (memchr(data, 0, bytes.size) || !pg_verify_mbstr(PG_UTF8, data, bytes.size, true)))
-	{
-		char	   *hex = palloc(2 * bytes.size + 3);
-
-		hex[0] = '\\';
-		hex[1] = 'x';
-		hex[2 + hex_encode(data, bytes.size, hex + 2)] = '\0';
-		return text_to_json(hex);
-	}
+		return hex_to_json(bytes);
 	return text_to_json(pg_any_to_server(pnstrdup(bytes.size ? data : "", bytes.size), bytes.size, PG_UTF8));
 }
 
@@ -191,19 +196,75 @@ fixed_to_json(const char *type, WhSlice value)
 	return numeric_text_to_json(psprintf(INT64_FORMAT, signed_integer(value)));
 }
 
-JsonbValue
-rowbinary_to_json(const WhColumn *column, WhSlice value)
+/* What shows a value has the whole type and its place in it, to go into arrays and Variants. */
+typedef struct Shown
 {
-	WhReader	reader = wh_reader(value.data, value.size);
+	const char *type_name;		/* of the whole column */
+	const WhType *type;
+	bool		as_hex;			/* its strings are bytea */
+} Shown;
 
-	if (column->nullable && wh_get_u8(&reader) == 1)
+static JsonbValue node_to_json(const Shown *shown, unsigned node, WhSlice value);
+
+static JsonbValue
+elements_to_json(const Shown *shown, unsigned element, WhReader *reader)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	json = {.type = jbvBinary};
+	Jsonb	   *array;
+	uint64		count = wh_get_varint(reader);
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (uint64 i = 0; i < count; i++)
 	{
-		JsonbValue	null = {.type = jbvNull};
+		JsonbValue	one = node_to_json(shown, element, wh_type_get_node(reader, shown->type, element));
 
-		return null;
+		pushJsonbValue(&state, WJB_ELEM, &one);
 	}
-	if (wh_slice_equals(column->clickhouse_type, "String"))
-		return bytes_to_json(wh_get_str(&reader, value.size));
-	return fixed_to_json(pnstrdup((const char *) column->clickhouse_type.data, column->clickhouse_type.size),
-						 wh_get_bytes(&reader, wh_reader_left(&reader)));
+	array = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	json.val.binary.data = &array->root;
+	json.val.binary.len = VARSIZE_ANY_EXHDR(array);
+	return json;
+}
+
+/* value has been read with the type before, so that nothing in it can be missing. */
+static JsonbValue
+node_to_json(const Shown *shown, unsigned at, WhSlice value)
+{
+	const WhTypeNode *node = &shown->type->nodes[at];
+	WhReader	reader = wh_reader(value.data, value.size);
+	JsonbValue	null = {.type = jbvNull};
+	unsigned	alternative;
+	WhSlice		text;
+
+	if (node->nullable && wh_get_u8(&reader) == 1)
+		return null;
+	switch ((WhTypeKind) node->kind)
+	{
+		case WH_TYPE_STRING:
+			text = wh_get_str(&reader, value.size);
+			return shown->as_hex ? hex_to_json(text) : bytes_to_json(text);
+		case WH_TYPE_ARRAY:
+			return elements_to_json(shown, at + 1, &reader);
+		case WH_TYPE_VARIANT:
+			alternative = wh_type_alternative(shown->type, at, wh_get_u8(&reader));
+			if (alternative == 0)
+				return null;
+			return node_to_json(shown, alternative, wh_get_bytes(&reader, wh_reader_left(&reader)));
+		default:
+			return fixed_to_json(pnstrdup(shown->type_name + node->name_at, node->name_size),
+								 wh_get_bytes(&reader, wh_reader_left(&reader)));
+	}
+}
+
+JsonbValue
+rowbinary_to_json(const WhColumn *column, const WhType *type, WhSlice value)
+{
+	Shown		shown = {
+		.type_name = (const char *) column->clickhouse_type.data,
+		.type = type,
+		.as_hex = column->type_oid == BYTEAOID || column->type_oid == BYTEAARRAYOID,
+	};
+
+	return node_to_json(&shown, 0, value);
 }

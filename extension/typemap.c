@@ -9,8 +9,10 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
+#include "common/rowbinary.h"
 #include "encode.h"
 
 #define DECIMAL_PRECISION_MAX 76
@@ -21,6 +23,7 @@ typedef struct TypeMapping
 	const char *clickhouse_type;
 	EncodeFunction encode;
 	int			default_width;
+	EncodeFunction clamp;
 } TypeMapping;
 
 static const TypeMapping mappings[] = {
@@ -30,19 +33,64 @@ static const TypeMapping mappings[] = {
 	{INT8OID, "Int64", encode_int64, 8},
 	{FLOAT4OID, "Float32", encode_int32, 4},
 	{FLOAT8OID, "Float64", encode_int64, 8},
-	{DATEOID, "Date32", encode_date, 4},
-	{TIMESTAMPOID, "DateTime64(6, 'UTC')", encode_timestamp, 8},
-	{TIMESTAMPTZOID, "DateTime64(6, 'UTC')", encode_timestamp, 8},
+	{MONEYOID, "Decimal(19, 2)", encode_money, 16},
+	{DATEOID, "Date32", encode_date, 4, clamp_date},
+	{TIMESTAMPOID, "DateTime64(6, 'UTC')", encode_timestamp, 8, clamp_timestamp},
+	{TIMESTAMPTZOID, "DateTime64(6, 'UTC')", encode_timestamp, 8, clamp_timestamp},
 	{UUIDOID, "UUID", encode_uuid, 16},
-	{TEXTOID, "String", encode_text, 1},
-	{VARCHAROID, "String", encode_text, 1},
-	{BPCHAROID, "String", encode_text, 1},
-	{JSONOID, "String", encode_text, 1},
+	{OIDOID, "UInt32", encode_int32, 4},
+	{XIDOID, "UInt32", encode_int32, 4},
+	{CIDOID, "UInt32", encode_int32, 4},
+	{XID8OID, "UInt64", encode_int64, 8},
+	{PG_LSNOID, "UInt64", encode_int64, 8},
+	{CHAROID, "String", encode_char, 1},
+	{BYTEAOID, "String", encode_bytea, 1},
 };
 
+/* Types that are stored as their text in the server's encoding, citext among them: known by their output function. */
+static bool
+is_stored_as_text(const FmgrInfo *output)
+{
+	return output->fn_addr == textout || output->fn_addr == varcharout || output->fn_addr == bpcharout ||
+		output->fn_addr == json_out;
+}
+
 /*
- * numeric(p, s) is a Decimal where ClickHouse has one: 0 <= s <= p <= 76. A numeric without precision, or with one of
- * the scales that only Postgres knows, is text.
+ * What is stored is an OID, and what is printed a name that may change at any time. A key must stay the same.
+ */
+static bool
+is_named_oid(Oid type)
+{
+	switch (type)
+	{
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGTYPEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGNAMESPACEOID:
+		case REGROLEOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+set_mapping(ColumnEncoder *encoder, const char *clickhouse_type, EncodeFunction encode, int default_width)
+{
+	encoder->clickhouse_type = pstrdup(clickhouse_type);
+	encoder->encode = encode;
+	encoder->default_width = default_width;
+}
+
+/*
+ * numeric(p, s) is a Decimal where ClickHouse has one wide enough. The scales that only Postgres knows become one of
+ * ClickHouse's: numeric(3, 5) has five decimals, numeric(5, -2) has seven digits and none. A numeric without precision is text.
  */
 static bool
 map_numeric(ColumnEncoder *encoder, int32 typmod)
@@ -55,52 +103,93 @@ map_numeric(ColumnEncoder *encoder, int32 typmod)
 	precision = ((typmod - VARHDRSZ) >> 16) & 0xffff;
 	/* 11 bits, signed: see make_numeric_typmod() in numeric.c. */
 	scale = (((typmod - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
-	if (scale < 0 || scale > precision || precision > DECIMAL_PRECISION_MAX)
+	precision = scale < 0 ? precision - scale : Max(precision, scale);
+	scale = Max(scale, 0);
+	if (precision > DECIMAL_PRECISION_MAX)
 		return false;
-	encoder->clickhouse_type = psprintf("Decimal(%d, %d)", precision, scale);
-	encoder->encode = encode_decimal;
 	encoder->decimal_scale = scale;
 	encoder->decimal_width = precision <= 9 ? 4 : precision <= 18 ? 8 : precision <= 38 ? 16 : 32;
-	encoder->default_width = encoder->decimal_width;
+	set_mapping(encoder, psprintf("Decimal(%d, %d)", precision, scale), encode_decimal, encoder->decimal_width);
 	return true;
 }
 
+/* Everything but arrays. encoder->output is there already. */
 static void
-map_type(ColumnEncoder *encoder, Oid type, int32 typmod)
+map_scalar(ColumnEncoder *encoder, Oid type, int32 typmod)
 {
 	for (int i = 0; i < lengthof(mappings); i++)
 	{
 		if (mappings[i].type == type)
 		{
-			encoder->clickhouse_type = pstrdup(mappings[i].clickhouse_type);
-			encoder->encode = mappings[i].encode;
-			encoder->default_width = mappings[i].default_width;
+			set_mapping(encoder, mappings[i].clickhouse_type, mappings[i].encode, mappings[i].default_width);
+			encoder->clamp = mappings[i].clamp;
 			return;
 		}
 	}
 	if (type == NUMERICOID && map_numeric(encoder, typmod))
 		return;
-	encoder->clickhouse_type = pstrdup("String");
-	encoder->encode = encode_by_output;
-	encoder->default_width = 1;
+	if (encoder->in_key && is_named_oid(type))
+		set_mapping(encoder, "UInt32", encode_int32, 4);
+	else
+		set_mapping(encoder, "String", is_stored_as_text(&encoder->output) ? encode_text : encode_by_output, 1);
+}
+
+static void
+set_output(ColumnEncoder *encoder, Oid type, MemoryContext context)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(type, &output, &is_varlena);
+	fmgr_info_cxt(output, &encoder->output, context);
+}
+
+/*
+ * An Array cannot be NULL in ClickHouse, and must not be confused with an empty one, so a column that may be NULL is a Variant,
+ * which also has room for the text of what an Array cannot hold. So is one that was declared with several dimensions.
+ */
+static void
+map_array(ColumnEncoder *encoder, Oid element_type, int32 typmod, bool plain, MemoryContext context)
+{
+	ColumnEncoder *element = palloc0(sizeof *element);
+	char	   *name;
+
+	encoder->element = element;
+	get_typlenbyvalalign(element_type, &encoder->element_length, &encoder->element_by_value, &encoder->element_align);
+	element->nullable = true;
+	set_output(element, element_type, context);
+	element_type = getBaseTypeAndTypmod(element_type, &typmod);
+	map_scalar(element, element_type, typmod);
+	name = psprintf("Array(Nullable(%s))", element->clickhouse_type);
+	encoder->nullable = false;
+	if (plain)
+		set_mapping(encoder, name, encode_array, 1);
+	else
+	{
+		set_mapping(encoder, psprintf("Variant(%s, String)", name), encode_array_or_text, 1);
+		encoder->default_byte = WH_VARIANT_NULL;
+	}
 }
 
 void
-column_encoder_init(ColumnEncoder *encoder, Form_pg_attribute attribute, MemoryContext context)
+column_encoder_init(ColumnEncoder *encoder, Form_pg_attribute attribute, bool in_key, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	int32		typmod = attribute->atttypmod;
 	Oid			type = getBaseTypeAndTypmod(attribute->atttypid, &typmod);
-	Oid			output;
-	bool		is_varlena;
+	Oid			element_type = get_element_type(type);
 
 	memset(encoder, 0, sizeof *encoder);
 	encoder->attnum = attribute->attnum;
 	encoder->nullable = !attribute->attnotnull;
 	encoder->by_reference = attribute->attlen == -1;
-	getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
-	fmgr_info_cxt(output, &encoder->output, context);
-	map_type(encoder, type, typmod);
+	encoder->in_key = in_key;
+	set_output(encoder, attribute->atttypid, context);
+	/* A Variant cannot be a key, and what an Array cannot hold must not make a row unreachable. */
+	if (OidIsValid(element_type) && !in_key)
+		map_array(encoder, element_type, typmod, attribute->attnotnull && attribute->attndims <= 1, context);
+	else
+		map_scalar(encoder, type, typmod);
 	MemoryContextSwitchTo(old);
 }
 
@@ -122,6 +211,31 @@ column_encoder_default(const ColumnEncoder *encoder, StringInfo out)
 		return;
 	}
 	enlargeStringInfo(out, encoder->default_width);
-	memset(out->data + out->len, 0, encoder->default_width);
+	memset(out->data + out->len, encoder->default_byte, encoder->default_width);
 	out->len += encoder->default_width;
+}
+
+bool
+column_encoder_adjust(const ColumnEncoder *encoder, OutOfRangePolicy policy, Datum value, StringInfo out)
+{
+	int			start = out->len;
+
+	if (policy == OUT_OF_RANGE_DLQ || encoder->in_key)
+		return false;
+	if (encoder->element)
+	{
+		if (adjust_array(encoder, policy, value, out))
+			return true;
+		out->len = start;
+		return false;
+	}
+	if (policy == OUT_OF_RANGE_CLAMP && encoder->clamp)
+	{
+		if (encoder->nullable)
+			appendStringInfoCharMacro(out, 0);
+		return encoder->clamp(encoder, value, out);
+	}
+	if (encoder->nullable)
+		appendStringInfoCharMacro(out, 1);
+	return encoder->nullable;
 }

@@ -38,8 +38,10 @@ WhSlice wh_lists_get(WhReader *r, uint8_t flags)
     size_t start = r->offset;
     uint64_t count;
 
-    if (flags & ~(WH_EVENT_HAS_UNCHANGED | WH_EVENT_HAS_OUT_OF_RANGE))
+    if (flags & ~(WH_EVENT_HAS_UNCHANGED | WH_EVENT_HAS_OUT_OF_RANGE | WH_EVENT_ADJUSTED))
         wh_reader_fail(r, "an event has unknown flags");
+    if (flags & WH_EVENT_ADJUSTED && !(flags & WH_EVENT_HAS_OUT_OF_RANGE))
+        wh_reader_fail(r, "an adjusted event does not list its values");
     if (wh_reader_ok(r) && flags & WH_EVENT_HAS_UNCHANGED) {
         count = get_list_count(r);
         for (uint64_t i = 0; i < count && wh_reader_ok(r); i++)

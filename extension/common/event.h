@@ -17,6 +17,14 @@
 
 #define WH_EVENT_HAS_UNCHANGED    0x01
 #define WH_EVENT_HAS_OUT_OF_RANGE 0x02
+#define WH_EVENT_ADJUSTED         0x04 /* the body holds what the policy made of the out-of-range values */
+
+/* Does the body hold all that it should: nothing is missing, and nothing is the type's default for want of a
+ * value? */
+static inline bool wh_event_is_whole(uint8_t flags)
+{
+    return flags == 0 || flags == (WH_EVENT_HAS_OUT_OF_RANGE | WH_EVENT_ADJUSTED);
+}
 
 /* The largest value of a Kafka message; what needs more goes to the dead-letter topic without its content. */
 #define WH_MESSAGE_BYTES_MAX 10485760u

@@ -94,11 +94,28 @@ static void lists_are_walked(void **state)
     assert_true(wh_lists_next_out_of_range(&lists, &column, &text));
     assert_int_equal(column, 3);
 
+    e = read_one(v, "event.insert_adjusted");
+    assert_int_equal(e.flags, WH_EVENT_HAS_OUT_OF_RANGE | WH_EVENT_ADJUSTED);
+    lists = wh_lists(e.flags, e.lists);
+    assert_true(wh_lists_next_out_of_range(&lists, &column, &text));
+    assert_int_equal(column, 4);
+    assert_true(wh_slice_equals(text, "infinity"));
+
     e = read_one(v, "event.insert");
     lists = wh_lists(e.flags, e.lists);
     assert_false(wh_lists_next_unchanged(&lists, &column));
     assert_false(wh_lists_next_out_of_range(&lists, &column, &text));
     vectors_free(v);
+}
+
+static void whole_events_need_no_dead_letter(void **state)
+{
+    (void)state;
+    assert_true(wh_event_is_whole(0));
+    assert_true(wh_event_is_whole(WH_EVENT_HAS_OUT_OF_RANGE | WH_EVENT_ADJUSTED));
+    assert_false(wh_event_is_whole(WH_EVENT_HAS_OUT_OF_RANGE));
+    assert_false(wh_event_is_whole(WH_EVENT_HAS_UNCHANGED));
+    assert_false(wh_event_is_whole(WH_EVENT_HAS_UNCHANGED | WH_EVENT_HAS_OUT_OF_RANGE | WH_EVENT_ADJUSTED));
 }
 
 static void malformed_events_are_refused_with_a_reason(void **state)
@@ -187,6 +204,7 @@ int main(void)
         cmocka_unit_test(golden_events_are_read_and_written),
         cmocka_unit_test(an_event_says_what_it_holds),
         cmocka_unit_test(lists_are_walked),
+        cmocka_unit_test(whole_events_need_no_dead_letter),
         cmocka_unit_test(malformed_events_are_refused_with_a_reason),
         cmocka_unit_test(damaged_events_are_survived),
         cmocka_unit_test(versions_order_by_epoch_then_commit_then_ordinal),

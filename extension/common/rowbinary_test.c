@@ -43,7 +43,7 @@ static void golden_values_have_their_length(void **state)
         (void)wh_type_get(&r, &type);
         assert_string_equal(r.error, "the bytes end too early");
     }
-    assert_true(v->count >= 20);
+    assert_true(v->count >= 36);
     vectors_free(v);
 }
 
@@ -62,7 +62,9 @@ static void defaults_are_values_of_their_type(void **state)
         assert_false(w.full);
         r = wh_reader(bytes, w.length);
         assert_int_equal(wh_type_get(&r, &type).size, w.length);
-        assert_int_equal(bytes[0], type.nullable ? 1 : 0);
+        assert_int_equal(bytes[0], type.nodes[0].nullable                  ? 1
+                                   : type.nodes[0].kind == WH_TYPE_VARIANT ? WH_VARIANT_NULL
+                                                                           : 0);
     }
     vectors_free(v);
 }
@@ -70,9 +72,16 @@ static void defaults_are_values_of_their_type(void **state)
 static void unknown_types_are_refused(void **state)
 {
     static const char *const unknown[] = {
-        "",           "Int128",          "string",        "Decimal(0, 0)", "Decimal(77, 1)",
-        "Decimal(9)", "Decimal(9, 2",    "Decimal",       "Decimal()",     "DateTime64(3, 'UTC')",
-        "DateTime",   "Nullable(Int64)", "Array(String)", "Int64 "};
+        "", "Int128", "string", "Decimal(0, 0)", "Decimal(77, 1)", "Decimal(9)", "Decimal(9, 2", "Decimal",
+        "Decimal()", "DateTime64(3, 'UTC')", "DateTime", "Nullable(Int64)", "Array()", "Int64 ",
+        "Array(String", "Array(String))", "Array(Nullable(Array(String)))",
+        "Array(Nullable(Nullable(String)))", "Array(Nullable(String)", "Array(String, String)", "Variant()",
+        "Variant(String", "Variant(String))",
+        /* Not in the order of their names, twice the same, inside each other, more than can be kept. */
+        "Variant(String, Array(String))", "Variant(String, String)", "Variant(Nullable(Int32), String)",
+        "Variant(Array(String), Variant(Int64, String))", "Variant(Array(String),String)",
+        "Array(Array(Array(Array(Array(Array(Array(Array(Bool))))))))",
+        "Variant(Bool, Date32, Float32, Float64, Int16, Int32, Int64, Int8)"};
     WhType type;
 
     (void)state;
@@ -94,6 +103,97 @@ static void a_null_byte_is_zero_or_one(void **state)
     assert_string_equal(r.error, "a NULL byte is neither 0 nor 1");
 }
 
+static void a_nullable_type_is_a_scalar(void **state)
+{
+    static const char *const names[] = {"Array(String)", "Variant(Array(String), String)"};
+    WhType type;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        WhSlice name = {(const uint8_t *)names[i], strlen(names[i])};
+
+        assert_true(wh_type_parse(name, false, &type));
+        assert_false(wh_type_parse(name, true, &type));
+    }
+}
+
+static void parts_have_their_names(void **state)
+{
+    static const char name[] = "Variant(Array(Nullable(Decimal(9, 2))), String)";
+    WhType type = parse(name);
+
+    (void)state;
+    assert_int_equal(type.nodes[0].end, 4);
+    assert_int_equal(wh_type_alternative(&type, 0, 0), 1);
+    assert_int_equal(wh_type_alternative(&type, 0, 1), 3);
+    assert_int_equal(wh_type_alternative(&type, 0, 2), 0);
+    assert_int_equal(wh_type_alternative(&type, 0, WH_VARIANT_NULL), 0);
+    assert_memory_equal(name + type.nodes[1].name_at, "Array(Nullable(Decimal(9, 2)))",
+                        type.nodes[1].name_size);
+    assert_true(type.nodes[2].nullable);
+    assert_int_equal(type.nodes[2].width, 4);
+    assert_int_equal(type.nodes[2].name_size, strlen("Decimal(9, 2)"));
+    assert_memory_equal(name + type.nodes[2].name_at, "Decimal(9, 2)", type.nodes[2].name_size);
+    assert_int_equal(type.nodes[3].kind, WH_TYPE_STRING);
+}
+
+static void damage_has_its_reason(void **state)
+{
+    static const struct {
+        const char *type;
+        const char *bytes;
+        size_t size;
+        const char *error;
+    } damaged[] = {
+        {"Array(Nullable(Int32))", "\x01\x02\x00\x00\x00\x00", 6, "a NULL byte is neither 0 nor 1"},
+        {"Array(Nullable(Int32))", "\x02\x01", 2, "the bytes end too early"},
+        /* A count that no memory could hold must not make a loop of that length. */
+        {"Array(Nullable(String))", "\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x01", 10,
+         "the bytes end too early"},
+        {"Array(Nullable(String))", "\x80\x00", 2, "a varint is too long"},
+        {"Variant(Array(String), String)", "\x02\x00", 2, "a Variant has no such alternative"},
+        {"Variant(Array(String), String)", "\xfe\x00", 2, "a Variant has no such alternative"},
+        {"Variant(Array(String), String)", "\x00", 1, "the bytes end too early"},
+        {"Variant(Array(String), String)", "", 0, "the bytes end too early"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+        WhType type = parse(damaged[i].type);
+        WhReader r = wh_reader(damaged[i].bytes, damaged[i].size);
+
+        assert_int_equal(wh_type_get(&r, &type).size, 0);
+        assert_non_null(r.error);
+        assert_string_equal(r.error, damaged[i].error);
+    }
+}
+
+/* Whatever the bytes: an end, an error or a value, and never a read beyond them (the sanitizers' business).
+ */
+static void random_bytes_are_survived(void **state)
+{
+    Vectors *v = vectors_read("rowbinary-1.txt");
+    unsigned seed = 4;
+
+    (void)state;
+    for (int round = 0; round < 200; round++)
+        for (size_t i = 0; i < v->count; i++) {
+            WhType type = parse(v->all[i].note);
+            size_t size = (size_t)rand_r(&seed) % 40;
+            uint8_t *bytes = malloc(size + 1);
+            WhReader r;
+
+            assert_non_null(bytes);
+            for (size_t b = 0; b < size; b++)
+                bytes[b] = (uint8_t)(rand_r(&seed) % 3 ? rand_r(&seed) % 4 : rand_r(&seed));
+            r = wh_reader(bytes, size);
+            assert_true(wh_type_get(&r, &type).size <= size);
+            assert_true(r.offset <= size);
+            free(bytes);
+        }
+    vectors_free(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +201,10 @@ int main(void)
         cmocka_unit_test(defaults_are_values_of_their_type),
         cmocka_unit_test(unknown_types_are_refused),
         cmocka_unit_test(a_null_byte_is_zero_or_one),
+        cmocka_unit_test(a_nullable_type_is_a_scalar),
+        cmocka_unit_test(parts_have_their_names),
+        cmocka_unit_test(damage_has_its_reason),
+        cmocka_unit_test(random_bytes_are_survived),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,8 @@ build_command(MemoryContext context)
 	command->argv[count++] = psprintf("%d", CHILD_REPORT_FD);
 	command->argv[count++] = "--statistics-interval";
 	command->argv[count++] = psprintf("%d", walhouse_statistics_interval);
+	command->argv[count++] = "--snapshot-workers";
+	command->argv[count++] = psprintf("%d", walhouse_snapshot_workers);
 	Assert(count < ARGUMENTS_MAX);
 	command->environment = palloc0(sizeof(char *) * 2);
 	command->environment[0] = psprintf("WALHOUSE_CONNINFO=%s", publisher_conninfo());

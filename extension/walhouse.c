@@ -34,6 +34,7 @@ int			walhouse_max_pipelines = 8;
 int			walhouse_statistics_interval = 5;
 int			walhouse_max_tables = 200;
 int			walhouse_retained_wal_warning = 1024;
+int			walhouse_snapshot_workers = 2;
 
 extern PGDLLEXPORT void _PG_init(void);
 
@@ -93,6 +94,10 @@ define_settings(void)
 							"WAL kept by a pipeline's slot that is warned of, 0 for none.",
 							"Where max_slot_wal_keep_size is set, four fifths of it are warned of if that is less.",
 							&walhouse_retained_wal_warning, 1024, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("walhouse.snapshot_workers",
+							"Number of tables whose snapshots a pipeline takes at the same time, 0 for none.",
+							"Each uses an ordinary connection while it reads; takes effect when a publisher starts.",
+							&walhouse_snapshot_workers, 2, 0, 8, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("walhouse");
 }
 

@@ -18,6 +18,7 @@ extern char *walhouse_publisher_path;
 extern char *walhouse_publisher_conninfo;
 extern int	walhouse_max_pipelines;
 extern int	walhouse_statistics_interval;
+extern int	walhouse_snapshot_workers;
 extern int	walhouse_max_tables;
 extern int	walhouse_retained_wal_warning;
 

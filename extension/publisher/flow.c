@@ -49,6 +49,13 @@ void flow_begin_chunk(Flow *f, const uint8_t *data, size_t size, uint64_t lsn)
     f->chunk_lsn = lsn;
     f->has_chunk = true;
     f->has_item = false;
+    f->from_snapshot = false;
+}
+
+void flow_begin_snapshot(Flow *f, const uint8_t *data, size_t size)
+{
+    flow_begin_chunk(f, data, size, 0);
+    f->from_snapshot = true;
 }
 
 static FlowStep send_event(Flow *f, int32_t partition, Failure *failure)
@@ -103,14 +110,15 @@ static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
 {
     uint64_t fingerprint = f->item.event.fingerprint;
 
-    progress_begin(&f->progress);
+    if (!f->from_snapshot)
+        progress_begin(&f->progress);
     if (f->topic == NULL || f->topic_fingerprint != fingerprint) {
         f->topic = schema_topic_find(f->schemas, fingerprint);
         f->topic_fingerprint = fingerprint;
         if (f->topic == NULL) {
             failure_set(failure, "an event names schema %016" PRIx64 ", which was not sent before it",
                         fingerprint);
-            return FLOW_FAILED;
+            return f->from_snapshot ? FLOW_REJECTED : FLOW_FAILED;
         }
     }
     return f->item.event.operation == WH_OP_TRUNCATE ? send_truncate(f, now_ms, failure)
@@ -182,6 +190,10 @@ static FlowStep take_message(Flow *f, int64_t now_ms, Failure *failure)
 
 static FlowStep take_commit(Flow *f, Failure *failure)
 {
+    if (f->from_snapshot) {
+        failure_set(failure, "a snapshot's chunk holds a commit record");
+        return FLOW_REJECTED;
+    }
     if (progress_commit(&f->progress, f->item.end_lsn, f->item.event.commit_time_us))
         return FLOW_DONE;
     failure_set(failure,
@@ -202,6 +214,11 @@ static FlowStep take_item(Flow *f, int64_t now_ms, Failure *failure)
     case WH_CHUNK_COMMIT:
         return take_commit(f, failure);
     case WH_CHUNK_ERROR:
+        if (f->from_snapshot) {
+            failure_set(failure, "a snapshot's chunk is damaged: %s at byte %zu", f->chunk.reader.error,
+                        f->chunk.reader.error_offset);
+            return FLOW_REJECTED;
+        }
         failure_set(failure,
                     "the output plugin's chunk at LSN %" PRIX32 "/%" PRIX32 " is damaged: %s at byte %zu",
                     (uint32_t)(f->chunk_lsn >> 32), (uint32_t)f->chunk_lsn, f->chunk.reader.error,
@@ -223,13 +240,15 @@ FlowStep flow_continue(Flow *f, int64_t now_ms, Failure *failure)
             f->has_item = true;
         }
         step = take_item(f, now_ms, failure);
+        if (step == FLOW_REJECTED)
+            f->has_chunk = false;
         if (step != FLOW_DONE)
             return step;
         f->has_item = false;
         if (f->item.kind == WH_CHUNK_END)
             break;
     }
-    if (f->chunk.in_transaction)
+    if (f->chunk.in_transaction && !f->from_snapshot)
         progress_begin(&f->progress);
     f->has_chunk = false;
     return FLOW_DONE;

@@ -6,6 +6,9 @@
  *            \-> logical message --> likewise, or to the handler when it is a signal of the pipeline's own
  *            \-> commit --> progress <-- deliveries
  *
+ * Snapshots' chunks take their turn between those of the stream. Their events have tickets like all others,
+ * but belong to no transaction of the stream: they never move the LSN.
+ *
  * Back-pressure: when the window of tickets or librdkafka's queue is full, or a schema is on its way, the
  * flow is blocked, and the chunk stays where it is until it is gone on with.
  */
@@ -21,9 +24,10 @@
 #define FLOW_MARKS_MAX 4096
 
 typedef enum FlowStep {
-    FLOW_DONE,    /* the chunk has gone through */
-    FLOW_BLOCKED, /* go on after the next poll of the producer */
-    FLOW_FAILED   /* failure says why */
+    FLOW_DONE,     /* the chunk has gone through */
+    FLOW_BLOCKED,  /* go on after the next poll of the producer */
+    FLOW_REJECTED, /* a snapshot's chunk that cannot be sent, and is dropped; failure says why */
+    FLOW_FAILED    /* failure says why */
 } FlowStep;
 
 /* A truncate goes to every partition; how many there are is asked when it comes. */
@@ -50,6 +54,7 @@ typedef struct Flow {
     /* the chunk on its way, borrowed, and the item of it that is next */
     bool has_chunk;
     bool has_item;
+    bool from_snapshot;
     WhChunkReader chunk;
     WhChunkItem item;
     uint64_t chunk_lsn;
@@ -73,10 +78,22 @@ void flow_fini(Flow *flow);
 void flow_start(Flow *flow, uint64_t start_lsn);
 /* Takes up a chunk, when there is none; data must stay until it is DONE. lsn: where the server says it is. */
 void flow_begin_chunk(Flow *flow, const uint8_t *data, size_t size, uint64_t lsn);
+/* Likewise, of a snapshot. */
+void flow_begin_snapshot(Flow *flow, const uint8_t *data, size_t size);
 /* Goes on with the chunk where it was left. */
 FlowStep flow_continue(Flow *flow, int64_t now_ms, Failure *failure);
 
 /* Takes the producer's deliveries of events and answers about partitions. */
 bool flow_handle(Flow *flow, const ProducerEvent *event, int64_t now_ms, Failure *failure);
+
+/* The next event's ticket, and the one below which all are acknowledged. */
+static inline uint64_t flow_next_ticket(const Flow *flow)
+{
+    return flow->progress.window.next;
+}
+static inline uint64_t flow_done_ticket(const Flow *flow)
+{
+    return flow->progress.window.done;
+}
 
 #endif

@@ -25,6 +25,8 @@ typedef struct Options {
     int64_t timeline;              /* 0: not checked */
     int64_t report_fd;             /* -1: none */
     int64_t statistics_interval_s; /* 0: off */
+    int64_t snapshot_workers;      /* 0: no snapshots */
+    int64_t snapshot_chunk_ms;
     int64_t max_in_flight;
     bool messages;               /* logical messages travel too */
     const char *properties_file; /* NULL: none */

@@ -1,8 +1,10 @@
 /*
  * pipeline.c - the publisher's one thread of events; it alone decides what happens next.
  *
- *      walreader --chunks--> flow --messages--> produce --> Kafka
+ *      walreader --chunks--> feed --> flow --messages--> produce --> Kafka
+ *      snapshots --chunks----^
  *      walreader <--feedback-- flow's progress <--deliveries-- produce
+ *      snapshots <---tickets---'
  *
  * While the flow is blocked the socket is not read; feedback goes to the walsender all the same.
  */
@@ -13,10 +15,9 @@
 #include <stdlib.h>
 
 #include "control.h"
-#include "flow.h"
+#include "feed.h"
 #include "report_writer.h"
 #include "statistics.h"
-#include "walreader.h"
 
 #define FEEDBACK_INTERVAL_MS     1000
 #define FEEDBACK_INTERVAL_MIN_MS 100 /* when the confirmed LSN has moved */
@@ -25,7 +26,6 @@
 #define STALL_MS                 10000 /* without any acknowledgement: Kafka is away */
 #define STOP_MS                  1000  /* for what is in flight when the process is asked to stop */
 #define BLOCKED_WAIT_MS          100
-#define CHUNKS_PER_TURN          32
 #define EVENTS_PER_TURN          64   /* librdkafka's; one may carry thousands of deliveries */
 #define QUEUE_EXTRA_MESSAGES     1024 /* schemas and control events, beside the events in flight */
 #define QUEUE_KBYTES_MAX         65536u
@@ -34,19 +34,23 @@
 enum { CONTROL_HEARTBEAT, CONTROL_STATISTICS };
 
 /* The descriptors' places in the array for poll(2). */
-enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT };
+enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT, FD_SNAPSHOTS };
+static_assert(FD_SNAPSHOTS + SNAPSHOT_FDS == PIPELINE_FDS, "a place for every descriptor");
 
 struct Pipeline {
     const Options *options;
     WalReaderSettings reader_settings;
     SchemaTopicSettings schema_settings;
     StatisticsSettings statistics_settings;
+    SnapshotSettings snapshot_settings;
     WalReader reader;
     Producer *producer;
     SchemaTopic *schemas;
     Statistics statistics;
+    Snapshots snapshots;
     ReportWriter report;
     Flow flow;
+    Feed feed;
     bool kafka_is_away;
     char kafka_reason[256];
     int64_t delivery_ms; /* when Kafka last acknowledged anything, or nothing was in flight */
@@ -82,6 +86,10 @@ static void take_settings(Pipeline *p, const Options *o)
                                                   .pipeline = o->pipeline,
                                                   .publication = o->publication,
                                                   .interval_s = (int)o->statistics_interval_s};
+    p->snapshot_settings = (SnapshotSettings){.conninfo = o->conninfo,
+                                              .pipeline = o->pipeline,
+                                              .workers = (int)o->snapshot_workers,
+                                              .chunk_ms = (int)o->snapshot_chunk_ms};
 }
 
 static bool open_parts(Pipeline *p, Failure *failure)
@@ -102,6 +110,8 @@ static bool open_parts(Pipeline *p, Failure *failure)
     if (!flow_init(&p->flow, p->producer, p->schemas, (uint16_t)o->epoch, (size_t)o->max_in_flight, failure))
         return false;
     statistics_init(&p->statistics, &p->statistics_settings, p->now_ms);
+    snapshots_init(&p->snapshots, &p->snapshot_settings, p->now_ms);
+    p->feed = (Feed){.reader = &p->reader, .flow = &p->flow, .snapshots = &p->snapshots};
     return wal_reader_open(&p->reader, &p->reader_settings, p->now_ms, failure);
 }
 
@@ -130,6 +140,7 @@ void pipeline_close(Pipeline *p)
     if (p == NULL)
         return;
     statistics_close(&p->statistics);
+    snapshots_close(&p->snapshots);
     wal_reader_close(&p->reader);
     schema_topic_close(p->schemas);
     producer_close(p->producer);
@@ -224,36 +235,6 @@ static void see_server_lsn(Pipeline *p, uint64_t lsn)
         p->report.report.server_lsn = lsn;
 }
 
-/* Takes messages until there are none, Kafka can take no more, or the turn has lasted long enough. */
-static bool take_messages(Pipeline *p)
-{
-    WalMessage message;
-    FlowStep step;
-
-    for (int i = 0; i < CHUNKS_PER_TURN; i++) {
-        if (p->flow.has_chunk) {
-            step = flow_continue(&p->flow, p->now_ms, &p->failure);
-            if (step != FLOW_DONE)
-                return step == FLOW_BLOCKED;
-            wal_reader_release(&p->reader);
-        }
-        if (!wal_reader_next(&p->reader, &message, &p->failure))
-            return false;
-        if (message.kind == WAL_MESSAGE_NONE)
-            return true;
-        see_server_lsn(p, message.wal_end);
-        if (message.kind == WAL_MESSAGE_KEEPALIVE) {
-            progress_keepalive(&p->flow.progress, message.wal_end);
-            p->feedback_requested |= message.reply_requested;
-            wal_reader_release(&p->reader);
-        } else {
-            flow_begin_chunk(&p->flow, message.chunk, message.chunk_size, message.wal_end);
-        }
-    }
-    p->more_to_do = true;
-    return true;
-}
-
 static bool step_reader(Pipeline *p, short revents)
 {
     WalReaderState before = p->reader.state;
@@ -270,12 +251,23 @@ static bool step_reader(Pipeline *p, short revents)
     }
     if (p->stopping)
         return true;
-    if (!take_messages(p))
+    if (!feed_step(&p->feed, p->now_ms, &p->failure))
         return false;
+    see_server_lsn(p, p->feed.server_lsn);
+    p->more_to_do |= p->feed.more_to_do;
+    p->feedback_requested |= p->feed.feedback_requested;
+    p->feed.feedback_requested = false;
     /* While a chunk waits for Kafka nothing is read, so a connection that ended would go unnoticed. */
     if (p->flow.has_chunk && !p->more_to_do && p->reader.hung_up)
         return failure_set(&p->failure, "Postgres closed the replication connection");
     return true;
+}
+
+/* Connections of snapshots live as long as chunks are taken. */
+static void step_snapshots(Pipeline *p, const struct pollfd *fds)
+{
+    if (p->reader.state == WAL_READER_STREAMING && !p->stopping)
+        snapshots_step(&p->snapshots, fds, flow_done_ticket(&p->flow), p->now_ms);
 }
 
 /* ---- what is due ---- */
@@ -397,10 +389,13 @@ int pipeline_prepare(Pipeline *p, struct pollfd *fds)
     prepare_fd(&fds[FD_KAFKA], producer_wake_fd(p->producer), POLLIN);
     prepare_fd(&fds[FD_STATISTICS], statistics_fd(&p->statistics), statistics_events(&p->statistics));
     prepare_fd(&fds[FD_REPORT], (int)p->options->report_fd, 0);
+    snapshots_prepare(&p->snapshots, &fds[FD_SNAPSHOTS]);
     if (p->more_to_do)
         return 0;
     if (feedback_at < until)
         until = feedback_at;
+    if (p->reader.state == WAL_READER_STREAMING && !p->stopping && snapshots_due_ms(&p->snapshots) < until)
+        until = snapshots_due_ms(&p->snapshots);
     if ((p->flow.has_chunk || p->stopping || p->reader.state != WAL_READER_STREAMING) &&
         now + BLOCKED_WAIT_MS < until)
         until = now + BLOCKED_WAIT_MS;
@@ -417,6 +412,8 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
         ok = failure_set(&p->failure, "the supervisor is gone");
     ok = ok && p->failure.text[0] == '\0';
     ok = ok && schema_topic_step(p->schemas, p->now_ms, &p->failure);
+    if (ok)
+        step_snapshots(p, &fds[FD_SNAPSHOTS]);
     ok = ok && step_reader(p, fds[FD_POSTGRES].revents);
     find_stall(p);
     ok = ok && give_feedback(p);
@@ -435,6 +432,7 @@ void pipeline_stop(Pipeline *p)
     if (p->stopping)
         return;
     p->stopping = true;
+    snapshots_stop(&p->snapshots);
     p->stop_by_ms = clock_monotonic_ms() + STOP_MS;
     message_log(MESSAGE_INFO, "stopping with %" PRIu64 " events in flight",
                 progress_in_flight(&p->flow.progress));

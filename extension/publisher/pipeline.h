@@ -8,9 +8,10 @@
 #include <poll.h>
 
 #include "options.h"
+#include "snapshot.h"
 
-/* Descriptors a pipeline wants polled. */
-#define PIPELINE_FDS 4
+/* Descriptors a pipeline wants polled: four, and those of snapshots. */
+#define PIPELINE_FDS (4 + SNAPSHOT_FDS)
 
 typedef struct Pipeline Pipeline;
 

@@ -1,8 +1,8 @@
 # walhouse-publisher: one program of plain C, and its unit tests.
 
 PUBLISHER_DIR := extension/publisher
-PUBLISHER_SOURCES := main options message report pipeline flow walreader progress compose produce properties \
-	schema_topic statistics control letter
+PUBLISHER_SOURCES := main options message report pipeline feed flow walreader progress compose produce properties \
+	schema_topic sql_connection statistics snapshot snapshot_worker snapshot_task control letter
 COMMON_SOURCES := wire schema event chunk rowbinary ack_window
 COMMON_OBJECTS := $(COMMON_SOURCES:%=$(BUILD)/obj/extension/common/%.o)
 PUBLISHER_OBJECTS := $(PUBLISHER_SOURCES:%=$(BUILD)/obj/$(PUBLISHER_DIR)/%.o)
@@ -21,7 +21,7 @@ $(BUILD)/bin/walhouse-publisher: $(PUBLISHER_OBJECTS) $(COMMON_OBJECTS)
 
 # Pure parts, driven by simulations and golden bytes.
 
-PUBLISHER_TESTS := progress compose options control properties letter
+PUBLISHER_TESTS := progress compose options control properties letter snapshot_task
 UNIT_TESTS += $(PUBLISHER_TESTS:%=$(BUILD)/tests/publisher_%_test)
 
 $(BUILD)/tests/publisher_%_test: $(BUILD)/obj/$(PUBLISHER_DIR)/%_test.o $(BUILD)/obj/$(PUBLISHER_DIR)/%.o \

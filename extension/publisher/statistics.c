@@ -11,8 +11,7 @@
 #include "control.h"
 
 /* Tables of more rows than this are not counted but estimated. */
-#define EXACT_ROWS_MAX    1000000
-#define SQLSTATE_CANCELED "57014"
+#define EXACT_ROWS_MAX 1000000
 /* One sample may take this long in all, and its queries together at most a tenth of the time. */
 #define SAMPLE_TIMEOUT_MS    10000
 #define STATEMENT_TIMEOUT_MS "5000"
@@ -47,12 +46,9 @@ void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t 
 
 static void end_connection(Statistics *s)
 {
-    PQclear(s->answer);
-    s->answer = NULL;
     PQclear(s->tables);
     s->tables = NULL;
-    PQfinish(s->connection);
-    s->connection = NULL;
+    sql_close(&s->sql);
 }
 
 static void forget_sample(Statistics *s)
@@ -88,24 +84,15 @@ static void give_up(Statistics *s, const char *reason, int64_t now_ms)
     rest(s, now_ms);
 }
 
-static void give_up_connection(Statistics *s, int64_t now_ms)
-{
-    char reason[256];
-
-    /* The message lives in the connection, which is about to end. */
-    (void)snprintf(reason, sizeof reason, "%s", PQerrorMessage(s->connection));
-    give_up(s, reason, now_ms);
-}
-
 static void start(Statistics *s, int64_t now_ms)
 {
-    char application_name[64];
-    const char *const keys[] = {"dbname", "client_encoding", "application_name", "options", NULL};
-    const char *const values[] = {s->settings->conninfo, "UTF8", application_name,
-                                  "-c statement_timeout=" STATEMENT_TIMEOUT_MS
-                                  " -c default_transaction_isolation=repeatable\\ read"
-                                  " -c default_transaction_read_only=on -c search_path=pg_catalog",
-                                  NULL};
+    SqlSettings settings = {.conninfo = s->settings->conninfo,
+                            .pipeline = s->settings->pipeline,
+                            .purpose = "statistics",
+                            .options = "-c statement_timeout=" STATEMENT_TIMEOUT_MS
+                                       " -c default_transaction_isolation=repeatable\\ read"
+                                       " -c default_transaction_read_only=on -c search_path=pg_catalog"};
+    Failure failure = {""};
 
     s->started_ms = now_ms;
     s->json = malloc(STATISTICS_JSON_BYTES_MAX);
@@ -114,44 +101,39 @@ static void start(Statistics *s, int64_t now_ms)
         return;
     }
     s->writer = wh_writer(s->json, STATISTICS_JSON_BYTES_MAX);
-    (void)snprintf(application_name, sizeof application_name, "walhouse_%s_statistics",
-                   s->settings->pipeline);
-    s->connection = PQconnectStartParams(keys, values, 1);
-    if (s->connection == NULL || PQstatus(s->connection) == CONNECTION_BAD) {
-        give_up_connection(s, now_ms);
-        return;
-    }
-    s->connect_wants = PGRES_POLLING_WRITING;
-    s->state = STATISTICS_CONNECTING;
+    if (sql_open(&s->sql, &settings, now_ms, &failure))
+        s->state = STATISTICS_CONNECTING;
+    else
+        give_up(s, failure.text, now_ms);
 }
 
 int statistics_fd(const Statistics *s)
 {
-    return s->connection ? PQsocket(s->connection) : -1;
+    return sql_fd(&s->sql);
 }
 
 short statistics_events(const Statistics *s)
 {
-    if (s->state == STATISTICS_CONNECTING && s->connect_wants != PGRES_POLLING_READING)
-        return POLLOUT;
-    return POLLIN;
+    return sql_events(&s->sql);
 }
 
 static void ask(Statistics *s, const char *query, StatisticsState state, int64_t now_ms)
 {
-    /* Queries are short enough for the socket's buffer: sending one does not block. */
-    if (!PQsendQuery(s->connection, query)) {
-        give_up_connection(s, now_ms);
-        return;
-    }
-    s->state = state;
+    Failure failure = {""};
+
+    if (sql_ask(&s->sql, query, now_ms, &failure))
+        s->state = state;
+    else
+        give_up(s, failure.text, now_ms);
 }
 
 static void ask_for_tables(Statistics *s, int64_t now_ms)
 {
     char query[2048 + 256];
-    char *name = PQescapeLiteral(s->connection, s->settings->publication, strlen(s->settings->publication));
-    const char *filter = PQserverVersion(s->connection) >= 150000 ? "coalesce(p.rowfilter, '')" : "''::text";
+    char *name =
+        PQescapeLiteral(s->sql.connection, s->settings->publication, strlen(s->settings->publication));
+    const char *filter =
+        PQserverVersion(s->sql.connection) >= 150000 ? "coalesce(p.rowfilter, '')" : "''::text";
     int length = name ? snprintf(query, sizeof query, "BEGIN; ") : -1;
 
     if (length > 0)
@@ -199,13 +181,10 @@ static void count_next(Statistics *s, int64_t now_ms)
 
 static void handle_lsn(Statistics *s, const PGresult *result, int64_t now_ms)
 {
-    uint32_t high, low;
-
-    if (sscanf(PQgetvalue(result, 0, 0), "%" SCNx32 "/%" SCNx32, &high, &low) != 2) {
+    if (!sql_lsn(PQgetvalue(result, 0, 0), &s->lsn)) {
         give_up(s, "Postgres gave an unknown WAL position", now_ms);
         return;
     }
-    s->lsn = (uint64_t)high << 32 | low;
     control_put_statistics_head(&s->writer, s->settings->pipeline, s->lsn, clock_wall_us());
     s->table = 0;
     count_next(s, now_ms);
@@ -214,9 +193,7 @@ static void handle_lsn(Statistics *s, const PGresult *result, int64_t now_ms)
 /* A count that took too long is not tried again: from now on tables of that size are estimated. */
 static void learn_from_failure(Statistics *s, const PGresult *result)
 {
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-
-    if (s->state == STATISTICS_COUNTING && sqlstate && strcmp(sqlstate, SQLSTATE_CANCELED) == 0)
+    if (s->state == STATISTICS_COUNTING && sql_error_is(result, SQLSTATE_QUERY_CANCELED))
         s->exact_rows_max = strtoll(PQgetvalue(s->tables, s->table, 2), NULL, 10) / 2;
 }
 
@@ -249,44 +226,11 @@ static void handle_result(Statistics *s, PGresult *result, int64_t now_ms)
     PQclear(result);
 }
 
-/* Collects the query's last result (the listing follows a BEGIN) until the server says that it was the last.
- */
-static void step_query(Statistics *s, int64_t now_ms)
-{
-    PGresult *result;
-
-    if (!PQconsumeInput(s->connection)) {
-        give_up_connection(s, now_ms);
-        return;
-    }
-    while (!PQisBusy(s->connection)) {
-        result = PQgetResult(s->connection);
-        if (result) {
-            PQclear(s->answer);
-            s->answer = result;
-            continue;
-        }
-        result = s->answer;
-        s->answer = NULL;
-        if (result)
-            handle_result(s, result, now_ms);
-        else
-            give_up_connection(s, now_ms);
-        return;
-    }
-}
-
-static void step_connecting(Statistics *s, int64_t now_ms)
-{
-    s->connect_wants = PQconnectPoll(s->connection);
-    if (s->connect_wants == PGRES_POLLING_FAILED)
-        give_up_connection(s, now_ms);
-    else if (s->connect_wants == PGRES_POLLING_OK)
-        ask_for_tables(s, now_ms);
-}
-
 void statistics_step(Statistics *s, short revents, bool wanted, int64_t now_ms)
 {
+    PGresult *result = NULL;
+    Failure failure = {""};
+
     if (s->settings->interval_s == 0 || s->state == STATISTICS_READY)
         return;
     if (s->state == STATISTICS_IDLE) {
@@ -294,12 +238,23 @@ void statistics_step(Statistics *s, short revents, bool wanted, int64_t now_ms)
             start(s, now_ms);
         return;
     }
-    if (now_ms - s->started_ms > SAMPLE_TIMEOUT_MS)
+    if (now_ms - s->started_ms > SAMPLE_TIMEOUT_MS) {
         give_up(s, "it takes too long", now_ms);
-    else if (revents && s->state == STATISTICS_CONNECTING)
-        step_connecting(s, now_ms);
-    else if (revents)
-        step_query(s, now_ms);
+        return;
+    }
+    switch (sql_step(&s->sql, revents, now_ms, &result, &failure)) {
+    case SQL_NOTHING:
+        break;
+    case SQL_CONNECTED:
+        ask_for_tables(s, now_ms);
+        break;
+    case SQL_ANSWERED:
+        handle_result(s, result, now_ms);
+        break;
+    case SQL_BROKEN:
+        give_up(s, failure.text, now_ms);
+        break;
+    }
 }
 
 /*

@@ -13,10 +13,8 @@
 #ifndef WALHOUSE_PUBLISHER_STATISTICS_H
 #define WALHOUSE_PUBLISHER_STATISTICS_H
 
-#include <libpq-fe.h>
-
 #include "extension/common/wire.h"
-#include "message.h"
+#include "sql_connection.h"
 
 typedef struct StatisticsSettings {
     const char *conninfo;
@@ -37,9 +35,7 @@ typedef enum StatisticsState {
 typedef struct Statistics {
     const StatisticsSettings *settings;
     StatisticsState state;
-    PGconn *connection;
-    PostgresPollingStatusType connect_wants;
-    PGresult *answer; /* of the query that is running, as far as it has come */
+    SqlConnection sql;
     PGresult *tables; /* the listing */
     int table;        /* the one being counted */
     int64_t started_ms;

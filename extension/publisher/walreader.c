@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sql_connection.h"
+
 #define CONNECT_TIMEOUT_MS     30000
 #define SLOT_RETRY_MS          200
 #define POSTGRES_EPOCH_US      INT64_C(946684800000000) /* 2000-01-01 in microseconds since 1970 */
@@ -34,17 +36,6 @@ static void put_big_endian(char *bytes, uint64_t value)
 {
     for (int i = 0; i < 8; i++)
         bytes[i] = (char)(value >> (56 - 8 * i));
-}
-
-static bool parse_lsn(const char *text, uint64_t *lsn)
-{
-    uint32_t high, low;
-    char end;
-
-    if (sscanf(text, "%" SCNx32 "/%" SCNx32 "%c", &high, &low, &end) != 2)
-        return false;
-    *lsn = (uint64_t)high << 32 | low;
-    return true;
 }
 
 static bool connection_failed(const WalReader *reader, const char *what, Failure *failure)
@@ -159,7 +150,7 @@ static bool handle_identity(WalReader *reader, const PGresult *result, Failure *
     int timeline;
 
     if (PQntuples(result) != 1 || PQnfields(result) < 3 ||
-        !parse_lsn(PQgetvalue(result, 0, 2), &reader->server_lsn))
+        !sql_lsn(PQgetvalue(result, 0, 2), &reader->server_lsn))
         return failure_set(failure, "Postgres answered IDENTIFY_SYSTEM in an unknown way");
     timeline = atoi(PQgetvalue(result, 0, 1));
     if (s->system_identifier && strcmp(PQgetvalue(result, 0, 0), s->system_identifier) != 0)
@@ -220,7 +211,7 @@ static bool handle_slot(WalReader *reader, const PGresult *result, Failure *fail
             "replication slot \"%s\" is lost: the server removed WAL that it needed. Hint: raise "
             "max_slot_wal_keep_size, then drop the pipeline and create it again.",
             slot);
-    if (!parse_lsn(PQgetvalue(result, 0, 4), &reader->confirmed_lsn))
+    if (!sql_lsn(PQgetvalue(result, 0, 4), &reader->confirmed_lsn))
         return failure_set(failure, "replication slot \"%s\" has an unknown position", slot);
     return send_start(reader, failure);
 }

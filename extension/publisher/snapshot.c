@@ -1,0 +1,287 @@
+/*
+ * snapshot.c - hands open snapshots to workers and their chunks to the flow; see snapshot.h.
+ */
+#include "snapshot.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST_INTERVAL_MS 10000
+#define LIST_RETRY_MS    2000
+
+/* Columns of the list. */
+enum { LIST_ID, LIST_KEYED, LIST_LAST_KEY, LIST_ROWS_DONE, LIST_NAME };
+
+static const char list_query[] =
+    "SELECT w.id::text, w.keyed::text, w.last_key::text, w.rows_done::text, "
+    "  coalesce((SELECT pg_catalog.format('%I.%I', s.schema_name, s.table_name) FROM walhouse.snapshot s "
+    "    WHERE s.id = w.id), w.id::text) "
+    "FROM walhouse._snapshot_work($1::text) w";
+
+/* ---- life ---- */
+
+void snapshots_init(Snapshots *s, const SnapshotSettings *settings, int64_t now_ms)
+{
+    assert(settings->workers <= SNAPSHOT_WORKERS_MAX);
+    *s = (Snapshots){.settings = settings, .flowing = -1, .list_at_ms = now_ms};
+    for (int i = 0; i < settings->workers; i++)
+        s->workers[i].settings = settings;
+}
+
+void snapshots_close(Snapshots *s)
+{
+    sql_close(&s->list_sql);
+    PQclear(s->list);
+    s->list = NULL;
+    for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
+        snapshot_worker_end(&s->workers[i]);
+    s->flowing = -1;
+}
+
+void snapshots_stop(Snapshots *s)
+{
+    sql_close(&s->list_sql);
+    for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
+        sql_close(&s->workers[i].sql);
+}
+
+void snapshots_prepare(const Snapshots *s, struct pollfd *fds)
+{
+    fds[0] = (struct pollfd){.fd = sql_fd(&s->list_sql), .events = sql_events(&s->list_sql)};
+    for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
+        snapshot_worker_prepare(&s->workers[i], &fds[1 + i]);
+}
+
+int64_t snapshots_due_ms(const Snapshots *s)
+{
+    int64_t due = s->list_is_asked ? INT64_MAX : s->list_at_ms;
+
+    if (s->settings->workers == 0)
+        return INT64_MAX;
+    for (int i = 0; i < s->settings->workers; i++) {
+        int64_t worker_due = snapshot_worker_due_ms(&s->workers[i]);
+
+        due = worker_due < due ? worker_due : due;
+    }
+    return due;
+}
+
+void snapshots_wake(Snapshots *s, int64_t now_ms)
+{
+    s->list_at_ms = now_ms;
+    s->list_is_stale = true;
+}
+
+/* ---- the list ---- */
+
+static void list_failed(Snapshots *s, const char *reason, int64_t now_ms)
+{
+    if (strncmp(s->list_error, reason, sizeof s->list_error - 1) != 0) {
+        message_log(MESSAGE_WARNING, "could not ask for open snapshots: %s", reason);
+        (void)snprintf(s->list_error, sizeof s->list_error, "%s", reason);
+    }
+    sql_close(&s->list_sql);
+    s->list_is_asked = false;
+    s->list_at_ms = now_ms + LIST_RETRY_MS;
+}
+
+static bool list_has(const PGresult *list, int64_t id)
+{
+    for (int i = 0; i < PQntuples(list); i++)
+        if (strtoll(PQgetvalue(list, i, LIST_ID), NULL, 10) == id)
+            return true;
+    return false;
+}
+
+static const SnapshotWorker *worker_of(const Snapshots *s, int64_t id)
+{
+    for (int i = 0; i < s->settings->workers; i++)
+        if (s->workers[i].has_task && s->workers[i].task.id == id)
+            return &s->workers[i];
+    return NULL;
+}
+
+/* What is not in the list any more has been ended by somebody else. */
+static void take_list(Snapshots *s, PGresult *list, int64_t now_ms)
+{
+    PQclear(s->list);
+    s->list = list;
+    s->list_next = 0;
+    s->list_error[0] = '\0';
+    s->list_at_ms = now_ms + LIST_INTERVAL_MS;
+    for (int i = 0; i < s->settings->workers; i++)
+        if (s->workers[i].has_task && !list_has(list, s->workers[i].task.id)) {
+            message_log(MESSAGE_INFO, "snapshot of %s is not wanted any more", s->workers[i].table);
+            snapshot_task_cancel(&s->workers[i].task);
+        }
+}
+
+static void handle_list(Snapshots *s, PGresult *list, int64_t now_ms)
+{
+    sql_close(&s->list_sql);
+    s->list_is_asked = false;
+    if (PQresultStatus(list) != PGRES_TUPLES_OK) {
+        list_failed(s, PQresultErrorMessage(list), now_ms);
+        s->list_at_ms = now_ms + LIST_INTERVAL_MS;
+        PQclear(list);
+    } else if (s->list_is_stale) {
+        /* It may name what has ended since it was asked for. */
+        s->list_at_ms = now_ms;
+        PQclear(list);
+    } else {
+        take_list(s, list, now_ms);
+    }
+}
+
+static void ask_for_list(Snapshots *s, int64_t now_ms)
+{
+    SqlSettings settings = {.conninfo = s->settings->conninfo,
+                            .pipeline = s->settings->pipeline,
+                            .purpose = "snapshots",
+                            .options = SNAPSHOT_SESSION_OPTIONS};
+    Failure failure = {""};
+
+    s->list_is_asked = true;
+    s->list_is_stale = false;
+    if (!sql_open(&s->list_sql, &settings, now_ms, &failure))
+        list_failed(s, failure.text, now_ms);
+}
+
+static void step_list(Snapshots *s, short revents, int64_t now_ms)
+{
+    PGresult *list = NULL;
+    Failure failure = {""};
+
+    if (!s->list_is_asked) {
+        if (now_ms >= s->list_at_ms)
+            ask_for_list(s, now_ms);
+        return;
+    }
+    switch (sql_step(&s->list_sql, revents, now_ms, &list, &failure)) {
+    case SQL_NOTHING:
+        break;
+    case SQL_CONNECTED:
+        if (!sql_ask_with(&s->list_sql, list_query, 1, &s->settings->pipeline, now_ms, &failure))
+            list_failed(s, failure.text, now_ms);
+        break;
+    case SQL_ANSWERED:
+        handle_list(s, list, now_ms);
+        break;
+    case SQL_BROKEN:
+        list_failed(s, failure.text, now_ms);
+        break;
+    }
+}
+
+/* ---- workers ---- */
+
+static void begin_task(Snapshots *s, SnapshotWorker *worker, int row, int64_t now_ms)
+{
+    const char *last_key =
+        PQgetisnull(s->list, row, LIST_LAST_KEY) ? NULL : PQgetvalue(s->list, row, LIST_LAST_KEY);
+    const char *table = PQgetvalue(s->list, row, LIST_NAME);
+    SnapshotTask task;
+
+    if (!snapshot_task_init(&task, strtoll(PQgetvalue(s->list, row, LIST_ID), NULL, 10),
+                            PQgetvalue(s->list, row, LIST_KEYED)[0] == 't', last_key,
+                            strtoll(PQgetvalue(s->list, row, LIST_ROWS_DONE), NULL, 10),
+                            s->settings->chunk_ms) ||
+        !snapshot_worker_begin(worker, &task, table, now_ms)) {
+        snapshot_task_fini(&task);
+        return;
+    }
+    message_log(MESSAGE_INFO, "snapshot of %s %s, %" PRId64 " rows done", table,
+                last_key ? "goes on" : "begins", task.rows_done);
+}
+
+/* Gives the first open snapshot that no worker has to this one. */
+static void begin_next(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
+{
+    while (s->list && s->list_next < PQntuples(s->list) && !worker->has_task) {
+        int row = s->list_next++;
+
+        if (PQgetvalue(s->list, row, LIST_KEYED)[0] == 't' &&
+            worker_of(s, strtoll(PQgetvalue(s->list, row, LIST_ID), NULL, 10)) == NULL)
+            begin_task(s, worker, row, now_ms);
+    }
+}
+
+static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
+{
+    const SnapshotTask *t = &worker->task;
+    double seconds = (double)(now_ms - worker->started_ms) / 1000.0;
+
+    if (t->error.text[0] != '\0')
+        message_log(MESSAGE_WARNING, "snapshot of %s failed after %" PRId64 " rows: %s", worker->table,
+                    snapshot_task_rows(t), t->error.text);
+    else if (!t->is_cancelled)
+        message_log(MESSAGE_INFO,
+                    "snapshot of %s is done: %" PRId64 " rows, of which %" PRId64 " in the last %.1f s",
+                    worker->table, snapshot_task_rows(t), t->rows_read, seconds);
+    snapshot_worker_end(worker);
+    snapshots_wake(s, now_ms);
+}
+
+void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket, int64_t now_ms)
+{
+    if (s->settings->workers == 0)
+        return;
+    step_list(s, fds[0].revents, now_ms);
+    for (int i = 0; i < s->settings->workers; i++) {
+        SnapshotWorker *worker = &s->workers[i];
+
+        if (!worker->has_task)
+            begin_next(s, worker, now_ms);
+        if (!worker->has_task)
+            continue;
+        snapshot_task_acked(&worker->task, done_ticket);
+        snapshot_worker_step(worker, fds[1 + i].revents, now_ms);
+        if (worker->task.state == SNAPSHOT_OVER)
+            end_task(s, worker, now_ms);
+    }
+}
+
+/* ---- chunks ---- */
+
+/* The worker after the last one served that has a chunk; -1: none. */
+static int find_ready(const Snapshots *s)
+{
+    for (int i = 0; i < s->settings->workers; i++) {
+        int worker = (s->turn + i) % s->settings->workers;
+
+        if (s->workers[worker].has_task && snapshot_task_is_ready(&s->workers[worker].task))
+            return worker;
+    }
+    return -1;
+}
+
+bool snapshots_is_ready(const Snapshots *s)
+{
+    return s->flowing < 0 && s->settings && find_ready(s) >= 0;
+}
+
+WhSlice snapshots_take(Snapshots *s)
+{
+    assert(s->flowing < 0);
+    s->flowing = find_ready(s);
+    assert(s->flowing >= 0);
+    s->turn = (s->flowing + 1) % s->settings->workers;
+    return snapshot_task_take(&s->workers[s->flowing].task);
+}
+
+void snapshots_sent(Snapshots *s, uint64_t ticket)
+{
+    assert(s->flowing >= 0);
+    snapshot_task_sent(&s->workers[s->flowing].task, ticket);
+    s->flowing = -1;
+}
+
+void snapshots_rejected(Snapshots *s, const char *reason)
+{
+    assert(s->flowing >= 0);
+    snapshot_task_rejected(&s->workers[s->flowing].task, reason);
+    s->flowing = -1;
+}

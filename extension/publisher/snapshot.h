@@ -1,0 +1,60 @@
+/*
+ * snapshot.h - the snapshots of a pipeline: which are open, which worker does which, whose chunk is next.
+ *
+ *      walhouse._snapshot_work() --list--> workers (one table each) --chunks, in turn--> feed --> flow -->
+ * Kafka ^                                                    |
+ *                                             +------------------ acknowledged tickets ------------+
+ *
+ * The list is asked for when streaming begins, when the stream brings the pipeline's own message, when a
+ * snapshot ends, and now and then; it decides what is to be done, so that nothing need be remembered here.
+ */
+#ifndef WALHOUSE_PUBLISHER_SNAPSHOT_H
+#define WALHOUSE_PUBLISHER_SNAPSHOT_H
+
+#include "snapshot_worker.h"
+
+#define SNAPSHOT_WORKERS_MAX 8
+/* Descriptors that want polling: the list's, and each worker's. */
+#define SNAPSHOT_FDS (1 + SNAPSHOT_WORKERS_MAX)
+
+typedef struct Snapshots {
+    const SnapshotSettings *settings;
+    SnapshotWorker workers[SNAPSHOT_WORKERS_MAX];
+    int turn;    /* the worker whose chunk is looked for first */
+    int flowing; /* the worker whose chunk is in the flow; -1: none */
+
+    SqlConnection list_sql;
+    PGresult *list; /* the open ones that no worker has, from list_next on; NULL: none */
+    int list_next;
+    int64_t list_at_ms; /* when it is asked for next */
+    bool list_is_asked;
+    bool list_is_stale;   /* something ended while it was asked for */
+    char list_error[256]; /* said already */
+} Snapshots;
+
+/* settings must outlive it. */
+void snapshots_init(Snapshots *snapshots, const SnapshotSettings *settings, int64_t now_ms);
+/* Ends all connections. The flow must not look at a chunk any more. May be called on a zeroed one. */
+void snapshots_close(Snapshots *snapshots);
+
+/* Ends all connections at once, for good; a chunk may still be in the flow. */
+void snapshots_stop(Snapshots *snapshots);
+
+/* Fills SNAPSHOT_FDS elements. */
+void snapshots_prepare(const Snapshots *snapshots, struct pollfd *fds);
+/* When a step is wanted without any socket. */
+int64_t snapshots_due_ms(const Snapshots *snapshots);
+/* Goes on as far as it can. Every ticket below done_ticket is acknowledged. */
+void snapshots_step(Snapshots *snapshots, const struct pollfd *fds, uint64_t done_ticket, int64_t now_ms);
+/* There may be something new. */
+void snapshots_wake(Snapshots *snapshots, int64_t now_ms);
+
+/* Is a chunk ready for the flow? */
+bool snapshots_is_ready(const Snapshots *snapshots);
+/* The next one, which stays until it is said to be sent or rejected. */
+WhSlice snapshots_take(Snapshots *snapshots);
+/* Its last event's ticket is below ticket. */
+void snapshots_sent(Snapshots *snapshots, uint64_t ticket);
+void snapshots_rejected(Snapshots *snapshots, const char *reason);
+
+#endif

@@ -1,7 +1,7 @@
 /*
  * load_tables.c - a batch's rows into their tables, and what truncates take out of them; see load.h.
  *
- *      for each (table, schema version):  table made fit --> late snapshot rows dropped --> rows inserted
+ *      for each (table, schema version):  table made fit --> late rows dropped --> rows inserted
  *                                                                         refused ones, found by halving:
  * letters then for each truncated table:     table made fit --> truncate.c
  *
@@ -176,7 +176,7 @@ static Status floor_step(Loader *loader, void *context, Error *error)
     return truncate_floor(loader->client, floor->table, &floor->version, error);
 }
 
-/* Snapshot rows that come after the truncate that took them away in Postgres. */
+/* Rows that come after the truncate that took them away; truncate.c says which can. */
 static Status drop_late_rows(Loader *loader, TableBuffer *buffer, Error *error)
 {
     Floor floor = {.table = buffer->table};
@@ -204,7 +204,7 @@ static Status insert_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Err
     Text sql = {0};
     Status status = STATUS_OK;
 
-    if (buffer->has_snapshot_rows)
+    if (buffer->has_snapshot_rows || buffer->table->schema.key_column_count == 0)
         status = drop_late_rows(loader, buffer, error);
     if (status != STATUS_OK || buffer->row_count == 0)
         return status;

@@ -147,7 +147,8 @@ char *metrics_render(Metrics *m, size_t *size)
     put_number(&text, "truncates_total", "counter", "Truncates and sweeps that were carried out.",
                atomic_load(&m->truncates));
     put_number(&text, "late_rows_total", "counter",
-               "Snapshot rows that a truncate had taken away before they came.", atomic_load(&m->late_rows));
+               "Rows that a truncate or a sweep had taken away before they came.",
+               atomic_load(&m->late_rows));
     put_number(&text, "rows_adjusted_total", "counter",
                "Row versions with a value that its type cannot hold, loaded as the pipeline's policy says.",
                atomic_load(&m->rows_adjusted));

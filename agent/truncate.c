@@ -4,7 +4,8 @@
  *      T event, version V --> 1. noted in _walhouse_truncates
  *                         --> 2. table with a key: a delete marker of version V for each key whose newest row
  *                                is below V;  log table: its rows below V deleted
- *      snapshot rows      --> below the highest V that was noted? dropped, before they are inserted
+ *      snapshot rows, rows of a log table --> below the highest V that was noted? dropped, before they are
+ * inserted
  *
  * Why that is enough for "every row with _version < V is gone, and stays gone":
  *
@@ -19,10 +20,12 @@
  * - Only keys that FINAL shows get a marker: a key that is hidden is deleted by a row that outranks what is
  *   below it anyway. Were FINAL to see less than it should (a row above V that another agent inserts this
  * very moment), there would be a marker too many, which that row outranks.
- * - Snapshot rows are the one thing that may come behind the event with a lower version: they are read from
- *   the table and travel beside the stream. TRUNCATE leaves no delete marker for a key that the warehouse has
- *   not seen, so such a row would live for ever. Therefore the event is noted first, and is noted before its
- *   offset is committed: whoever meets a snapshot row behind it, in any agent, finds the note.
+ * - Snapshot rows may come behind the event with a lower version: they are read from the table and travel
+ * beside the stream. TRUNCATE leaves no delete marker for a key that the warehouse has not seen, so such a
+ * row would live for ever. Therefore the event is noted first, and is noted before its offset is committed:
+ * whoever meets a snapshot row behind it, in any agent, finds the note.
+ * - The sweep of a log table travels beside the stream too, and the stream may be behind it: rows that the
+ *   snapshot holds then come once more as inserts below V. A key would make them one; here the note does.
  * - All of it may be done twice. Markers of one key and version are equal; the second time there is nothing
  *   below V to be seen. An agent that is killed on the way has not committed the event's offset.
  *

@@ -237,6 +237,21 @@ def test_snapshot_rows_that_come_too_late(line):
     assert line.letters() == []
 
 
+def test_log_rows_that_come_too_late(line):
+    """The stream behind the sweep of a log table: the rows that the snapshot holds already do not come twice."""
+    agent = line.agent()
+    line.produce("truncate", count=1, lsn=5000000, keyless=1)
+    line.produce("snapshot", count=50, lsn=5000008, per_transaction=1, keyless=1)
+    line.produce(count=50, lsn=1000, keyless=1)
+    line.produce(count=10, first=51, lsn=6000000, keyless=1)
+    line.loaded(agent)
+    line.assert_ids(1, 60)
+    line.produce("truncate", count=1, lsn=7000000, keyless=1)
+    line.loaded(agent)
+    assert line.rows("SELECT count() FROM orders") == [[0]]
+    assert line.letters() == []
+
+
 def test_killed_in_the_middle(line):
     line.batch = "max_rows = 500\n"
     agent = line.agent()

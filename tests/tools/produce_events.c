@@ -40,6 +40,7 @@ typedef struct Options {
     int64_t partition; /* of a truncate; -1: all */
     int64_t quantity;
     int64_t extra_columns;
+    int64_t keyless; /* 1: the table has no key */
     int64_t per_transaction;
     int64_t seconds; /* the time that producing is spread over; 0: as fast as it goes */
 } Options;
@@ -200,6 +201,10 @@ static bool announce_schema(Producer *producer, bool produce)
     char name[WH_TOPIC_BYTES_MAX + 1];
     char hex[WH_FINGERPRINT_HEX_SIZE];
 
+    if (producer->options->keyless) {
+        columns[0].key_position = 0;
+        schema.key_column_count = 0;
+    }
     columns[5].nullable = true;
     for (uint32_t i = 7; i < schema.column_count; i++) {
         (void)snprintf(names[i - 7], sizeof names[0], "extra_%u", i - 6);
@@ -342,7 +347,9 @@ static bool produce_row(Producer *producer, int64_t i)
     }
     if (strcmp(producer->options->kind, "truncate") == 0)
         return produce_truncate(producer, value, size);
-    return produce_value(producer, RD_KAFKA_PARTITION_UA, value, size, key, sizeof key);
+    return produce_value(producer, RD_KAFKA_PARTITION_UA, value, size,
+                         producer->options->keyless ? NULL : key,
+                         producer->options->keyless ? 0 : sizeof key);
 }
 
 static bool produce_rows(Producer *producer)
@@ -371,7 +378,7 @@ static void usage(FILE *out)
     (void)fputs(
         "produce_events --brokers LIST --prefix PREFIX [--kind KIND] [--first ID] [--count N]\n"
         "    [--schema NAME] [--table NAME] [--quantity N] [--lsn N] [--epoch N] [--per-transaction N]\n"
-        "    [--partitions N] [--partition N] [--extra-columns N] [--seconds N]\n"
+        "    [--partitions N] [--partition N] [--extra-columns N] [--keyless 1] [--seconds N]\n"
         "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown garbage\n",
         out);
 }
@@ -401,6 +408,7 @@ static bool parse(int argc, char **argv, Options *options)
                                           {"quantity", required_argument, NULL, 'q'},
                                           {"per-transaction", required_argument, NULL, 'T'},
                                           {"extra-columns", required_argument, NULL, 'x'},
+                                          {"keyless", required_argument, NULL, 'K'},
                                           {"seconds", required_argument, NULL, 'S'},
                                           {NULL, 0, NULL, 0}};
     int c;
@@ -449,6 +457,9 @@ static bool parse(int argc, char **argv, Options *options)
             break;
         case 'x':
             ok = parse_number(optarg, 0, 32, &options->extra_columns);
+            break;
+        case 'K':
+            ok = parse_number(optarg, 0, 1, &options->keyless);
             break;
         case 'S':
             ok = parse_number(optarg, 0, 3600, &options->seconds);

@@ -49,6 +49,7 @@ static const struct
 	{"timeline", "--timeline"},
 	{"properties_file", "--properties-file"},
 	{"messages", "--messages"},
+	{"out_of_range", "--out-of-range"},
 };
 
 /* ---- where the publisher connects ---- */

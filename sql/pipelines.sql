@@ -14,6 +14,7 @@ SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0
 SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', partitions => 0);
 SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', replication_factor => 11);
 SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', properties_file => 'relative');
+SELECT walhouse.create_pipeline('p', publication => 'plain', brokers => '127.0.0.1:1', out_of_range => 'bend');
 SELECT walhouse.create_pipeline('p', publication => 'filtered', brokers => '127.0.0.1:1');
 SELECT walhouse.create_pipeline('p', publication => 'rooted', brokers => '127.0.0.1:1');
 BEGIN;

@@ -50,6 +50,8 @@ static const Option table[] = {
     {"max-in-flight", NUMBER(max_in_flight), "N", "100000", 1, 10000000,
      "events not yet acknowledged by Kafka"},
     {"messages", SWITCH(messages), "on|off", "on", 0, 0, "publish the messages of pg_logical_emit_message()"},
+    {"out-of-range", TEXT(out_of_range), "POLICY", "dlq", 0, 0,
+     "what becomes of values that their ClickHouse type cannot hold: dlq, null or clamp"},
     {"properties-file", TEXT(properties_file), "FILE", "", 0, 0,
      "librdkafka properties (security and tuning)"},
     {"log-level", TEXT(log_level), "LEVEL", "info", 0, 0, "debug, info, warning or error"},

@@ -28,6 +28,7 @@ typedef struct Options {
     int64_t snapshot_workers;      /* 0: no snapshots */
     int64_t snapshot_chunk_ms;
     int64_t max_in_flight;
+    const char *out_of_range;    /* checked by the output plugin */
     bool messages;               /* logical messages travel too */
     const char *properties_file; /* NULL: none */
     const char *log_level;

@@ -77,6 +77,7 @@ static void take_settings(Pipeline *p, const Options *o)
                                              .slot = o->slot,
                                              .publication = o->publication,
                                              .messages = o->messages,
+                                             .out_of_range = o->out_of_range,
                                              .system_identifier = o->system_identifier,
                                              .timeline = (int)o->timeline};
     p->schema_settings = (SchemaTopicSettings){.prefix = o->topic_prefix,

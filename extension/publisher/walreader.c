@@ -177,15 +177,17 @@ static bool handle_identity(WalReader *reader, const PGresult *result, Failure *
 
 static bool send_start(WalReader *reader, Failure *failure)
 {
-    char slot[256], publication[256], option[512], command[1200];
+    char slot[256], publication[256], option[512], policy[64], command[1200];
 
     if (!quote_identifier(reader, slot, sizeof slot, reader->settings->slot, failure) ||
         !quote_identifier(reader, publication, sizeof publication, reader->settings->publication, failure) ||
-        !quote_literal(reader, option, sizeof option, publication, failure))
+        !quote_literal(reader, option, sizeof option, publication, failure) ||
+        !quote_literal(reader, policy, sizeof policy, reader->settings->out_of_range, failure))
         return false;
-    (void)snprintf(command, sizeof command,
-                   "START_REPLICATION SLOT %s LOGICAL 0/0 (format '1', publication %s, messages '%s')", slot,
-                   option, reader->settings->messages ? "on" : "off");
+    (void)snprintf(
+        command, sizeof command,
+        "START_REPLICATION SLOT %s LOGICAL 0/0 (format '1', publication %s, messages '%s', out_of_range %s)",
+        slot, option, reader->settings->messages ? "on" : "off", policy);
     return send_command(reader, command, WAL_READER_STARTING, failure);
 }
 

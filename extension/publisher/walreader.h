@@ -23,6 +23,7 @@ typedef struct WalReaderSettings {
     const char *pipeline; /* for application_name */
     const char *slot;
     const char *publication;
+    const char *out_of_range;      /* dlq, null or clamp */
     bool messages;                 /* logical messages too */
     const char *system_identifier; /* NULL: any */
     int timeline;                  /* 0: any */

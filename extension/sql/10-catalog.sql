@@ -10,6 +10,7 @@ CREATE TABLE pipeline (
 	replication_factor int NOT NULL CHECK (replication_factor BETWEEN 1 AND 10),
 	properties_file text,
 	messages boolean NOT NULL DEFAULT true,
+	out_of_range text NOT NULL DEFAULT 'dlq' CHECK (out_of_range IN ('dlq', 'null', 'clamp')),
 	enabled boolean NOT NULL DEFAULT true,
 	epoch int NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 65535),
 	system_identifier text NOT NULL,

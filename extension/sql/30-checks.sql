@@ -101,3 +101,11 @@ BEGIN
 	END IF;
 END $$;
 
+CREATE FUNCTION _check_out_of_range(policy text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF policy IS NULL OR policy NOT IN ('dlq', 'null', 'clamp') THEN
+		RAISE EXCEPTION 'invalid out_of_range "%"', policy USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give ''dlq'' (the row becomes a dead letter), ''null'' or ''clamp'' (the nearest value that the type has).';
+	END IF;
+END $$;
+

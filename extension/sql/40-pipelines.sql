@@ -8,7 +8,8 @@ CREATE FUNCTION create_pipeline(
 	partitions int DEFAULT 2,
 	replication_factor int DEFAULT 1,
 	properties_file text DEFAULT NULL,
-	messages boolean DEFAULT true) RETURNS void
+	messages boolean DEFAULT true,
+	out_of_range text DEFAULT 'dlq') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -19,6 +20,7 @@ DECLARE
 BEGIN
 	PERFORM walhouse._require_superuser();
 	PERFORM walhouse._check_options(pipeline, brokers, prefix, partitions, replication_factor, properties_file);
+	PERFORM walhouse._check_out_of_range(out_of_range);
 	PERFORM walhouse._check_server();
 	PERFORM walhouse._check_publication(publication);
 	IF EXISTS (SELECT FROM walhouse.pipeline p WHERE p.name = pipeline) THEN
@@ -36,13 +38,13 @@ BEGIN
 	END IF;
 	base_lsn := walhouse._create_slot(slot);
 	INSERT INTO walhouse.pipeline (name, publication, slot_name, brokers, topic_prefix, partitions, replication_factor,
-		properties_file, messages, system_identifier, timeline, base_lsn)
+		properties_file, messages, out_of_range, system_identifier, timeline, base_lsn)
 	SELECT pipeline, publication, slot, brokers, prefix, partitions, replication_factor, properties_file,
-		coalesce(messages, true), i.system_identifier, i.timeline, base_lsn
+		coalesce(messages, true), out_of_range, i.system_identifier, i.timeline, base_lsn
 	FROM walhouse._server_identity() i;
 	PERFORM walhouse._wake_launcher();
 END $$;
-COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text, boolean) IS
+COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text, boolean, text) IS
 	'captures the publication''s changes from now on and carries them to Kafka';
 
 CREATE FUNCTION _set_enabled(pipeline text, enabled boolean) RETURNS void

@@ -44,6 +44,8 @@
 #define STOP_GRACE_MS		2000
 
 static volatile sig_atomic_t stop_requested = false;
+/* A query is running, which may wait for a lock: only an error gets it out of there. */
+static volatile sig_atomic_t reading_catalog = false;
 static uint32 wait_event = 0;
 
 static void
@@ -52,6 +54,8 @@ handle_sigterm(SIGNAL_ARGS)
 	int			saved_errno = errno;
 
 	stop_requested = true;
+	if (reading_catalog)
+		die(postgres_signal_arg);
 	SetLatch(MyLatch);
 	errno = saved_errno;
 }
@@ -73,8 +77,12 @@ read_command(Supervisor *s, bool *differs)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "walhouse publisher command", ALLOCSET_SMALL_SIZES);
-	PublisherCommand *command = read_publisher_command(s->name, context);
+	PublisherCommand *command = NULL;
 
+	reading_catalog = true;
+	if (!stop_requested)
+		command = read_publisher_command(s->name, context);
+	reading_catalog = false;
 	MemoryContextSwitchTo(caller);	/* its transaction has left us elsewhere */
 	*differs = command && (s->command == NULL || !publisher_commands_are_equal(command, s->command));
 	if (command == NULL)

@@ -4,6 +4,7 @@
 #   make demo       the whole line with a storefront and a dashboard, until Ctrl-C (DEMO_SECONDS=n: for n seconds)
 #   make check      every test; ends in "N passed, N failed"
 #   make check-versions      extension and publisher on PostgreSQL 17 and 18, in chroots (as root)
+#   make hunt       random transactions and snapshots for HUNT_SECONDS (600), in search of a row that differs
 #   make lint       a second compiler, formatting, shell scripts
 #   make bench      latency, throughput and memory on this machine
 #   make setup      installs and fetches what is missing (those above do it themselves)
@@ -119,6 +120,12 @@ bench: all
 	@tools/setup check
 	tools/install-extension
 	tests/bench/run
+
+hunt: all
+	@tools/setup check
+	@$(MAKE) --no-print-directory tests
+	tools/install-extension
+	HUNT_SECONDS=$${HUNT_SECONDS:-600} /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/e2e/test_hunt.py
 
 clean:
 	rm -rf build build-asan build-clang build-gcc

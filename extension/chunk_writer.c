@@ -113,13 +113,30 @@ append_list(StringInfo out, int count, const StringInfoData *list)
 	appendBinaryStringInfo(out, list->data, list->len);
 }
 
+/* Its key and what the row would have taken. */
+static void
+append_large(StringInfo data, char operation, uint64 size, const char *key, int key_size)
+{
+	append_record_head(data, WH_RECORD_LARGE, 1 + wh_varint_size(size) + key_size);
+	appendStringInfoCharMacro(data, operation);
+	append_varint(data, size);
+	appendBinaryStringInfo(data, key, key_size);
+}
+
 void
 chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char operation, const RowEncoder *row, int key_size)
 {
 	StringInfo	data = &writer->data;
+	uint64		size = row->left_out_bytes + row->body.len + row->out_of_range.len;
 
 	begin_chunk(writer);
 	select_schema(writer, version);
+	writer->next_ordinal++;
+	if (size > WH_MESSAGE_BYTES_MAX)
+	{
+		append_large(data, operation, size, row->body.data, key_size);
+		return;
+	}
 	append_record_head(data, operation, 1 + list_size(row->unchanged_count, &row->unchanged) +
 					   list_size(row->out_of_range_count, &row->out_of_range) + wh_varint_size(key_size) + row->body.len);
 	appendStringInfoCharMacro(data, (char) row_flags(row));
@@ -127,7 +144,6 @@ chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char ope
 	append_list(data, row->out_of_range_count, &row->out_of_range);
 	append_varint(data, key_size);
 	appendBinaryStringInfo(data, row->body.data, row->body.len);
-	writer->next_ordinal++;
 }
 
 /*

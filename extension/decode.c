@@ -236,16 +236,15 @@ show_schema(JsonbParseState **state, const WhChunkItem *item, const KnownSchema 
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
-/* The columns that the body holds: all of a row, the key of a delete. */
+/* The columns that the body holds: all of a row, or the key only. */
 static void
-show_row(JsonbParseState **state, const WhEvent *event, const KnownSchema *known)
+show_row(JsonbParseState **state, const WhEvent *event, const KnownSchema *known, bool key_only)
 {
 	const WhSchema *schema = &known->schema;
-	bool		is_delete = event->operation == WH_OP_DELETE;
-	uint32		count = is_delete ? schema->key_column_count : schema->column_count;
+	uint32		count = key_only ? schema->key_column_count : schema->column_count;
 	WhReader	reader = wh_reader(event->body.data, event->body.size);
 
-	add_key(state, is_delete ? "key" : "row");
+	add_key(state, key_only ? "key" : "row");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (uint32 i = 0; i < count; i++)
 	{
@@ -312,14 +311,17 @@ show_transaction(JsonbParseState **state, const WhEvent *event)
 }
 
 static void
-show_event(JsonbParseState **state, const WhEvent *event)
+show_event(JsonbParseState **state, const WhChunkItem *item)
 {
+	const WhEvent *event = &item->event;
 	KnownSchema *known = known_schemas ? hash_search(known_schemas, &event->fingerprint, HASH_FIND, NULL) : NULL;
 
 	add_text(state, "record", operation_name(event->operation));
 	add_fingerprint(state, event->fingerprint);
 	show_transaction(state, event);
 	add_number(state, "ordinal", event->ordinal);
+	if (item->kind == WH_CHUNK_LARGE)
+		add_number(state, "too_large", item->size);
 	if (known == NULL)
 	{
 		char	   *hex = palloc(2 * event->body.size + 1);
@@ -331,7 +333,7 @@ show_event(JsonbParseState **state, const WhEvent *event)
 	add_text(state, "schema", slice_text(known->schema.schema_name));
 	add_text(state, "table", slice_text(known->schema.table_name));
 	if (event->operation != WH_OP_TRUNCATE)
-		show_row(state, event, known);
+		show_row(state, event, known, event->operation == WH_OP_DELETE || item->kind == WH_CHUNK_LARGE);
 	show_lists(state, event, &known->schema);
 }
 
@@ -365,8 +367,8 @@ show_item(const WhChunkItem *item)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (item->kind == WH_CHUNK_SCHEMA)
 		show_schema(&state, item, remember_schema(item));
-	else if (item->kind == WH_CHUNK_EVENT)
-		show_event(&state, &item->event);
+	else if (item->kind == WH_CHUNK_EVENT || item->kind == WH_CHUNK_LARGE)
+		show_event(&state, item);
 	else if (item->kind == WH_CHUNK_MESSAGE)
 		show_message(&state, item);
 	else

@@ -137,6 +137,7 @@ static void
 send_event(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version, char operation, int key_size)
 {
 	chunk_writer_event(&state->chunk, version, operation, &state->row, key_size);
+	row_shrink(&state->row);
 	state->has_events = true;
 	if (state->chunk.data.len >= state->options.batch_bytes)
 		write_chunk(ctx, state, false);

@@ -8,10 +8,17 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "utils/memutils.h"
 
 #include "common/event.h"
 #include "compat.h"
 #include "row.h"
+
+/*
+ * What is encoded of one row's out-of-line values, in bytes; a row that has more could take more than the gigabyte that a
+ * buffer holds, and no message is that large. Some types grow as text, so this leaves room.
+ */
+#define OUT_OF_LINE_BYTES_MAX	(64 * 1024 * 1024)
 
 void
 row_encoder_init(RowEncoder *row, bool fetch_out_of_line)
@@ -32,6 +39,24 @@ row_reset(RowEncoder *row)
 	row->unchanged_count = 0;
 	row->out_of_range_count = 0;
 	row->adjusted_count = 0;
+	row->out_of_line_bytes = 0;
+	row->left_out_bytes = 0;
+}
+
+void
+row_shrink_buffers(RowEncoder *row)
+{
+	StringInfo	buffers[] = {&row->body, &row->out_of_range};
+
+	for (int i = 0; i < lengthof(buffers); i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(buffers[i]->data));
+
+		pfree(buffers[i]->data);
+		initStringInfo(buffers[i]);
+		MemoryContextSwitchTo(old);
+	}
+	row_reset(row);
 }
 
 uint8
@@ -68,6 +93,40 @@ add_unchanged(RowEncoder *row, int column)
 	row->unchanged_count++;
 }
 
+/*
+ * A value that is not in the tuple itself: put together from the WAL, or taken from the old tuple, or from the TOAST table
+ * where that can be read. false: it cannot be had, or the row has become too large for it.
+ */
+static bool
+take_out_of_line(RowEncoder *row, const ColumnEncoder *encoder, int column, Datum *value, const Datum *old_values,
+				 const bool *old_nulls)
+{
+	int			index = encoder->attnum - 1;
+	Size		size;
+
+	if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(*value)) && !row->fetch_out_of_line)
+	{
+		bool		old_is_here = old_values && !old_nulls[index] &&
+			!VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(old_values[index]));
+
+		if (!old_is_here)
+		{
+			add_unchanged(row, column);
+			column_encoder_default(encoder, &row->body);
+			return false;
+		}
+		*value = old_values[index];
+	}
+	size = toast_raw_datum_size(*value);
+	if (row->out_of_line_bytes + size > OUT_OF_LINE_BYTES_MAX)
+	{
+		row->left_out_bytes += size;
+		return false;
+	}
+	row->out_of_line_bytes += size;
+	return true;
+}
+
 static void
 encode_column(RowEncoder *row, const ColumnEncoder *encoder, int column, const Datum *values, const bool *nulls,
 			  const Datum *old_values, const bool *old_nulls)
@@ -81,19 +140,9 @@ encode_column(RowEncoder *row, const ColumnEncoder *encoder, int column, const D
 		column_encoder_default(encoder, &row->body);
 		return;
 	}
-	if (encoder->by_reference && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)) && !row->fetch_out_of_line)
-	{
-		bool		old_is_here = old_values && !old_nulls[index] &&
-			!VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(old_values[index]));
-
-		if (!old_is_here)
-		{
-			add_unchanged(row, column);
-			column_encoder_default(encoder, &row->body);
-			return;
-		}
-		value = old_values[index];
-	}
+	if (encoder->by_reference && VARATT_IS_EXTERNAL(DatumGetPointer(value)) &&
+		!take_out_of_line(row, encoder, column, &value, old_values, old_nulls))
+		return;
 	if (encoder->nullable)
 		appendStringInfoCharMacro(&row->body, 0);
 	if (encoder->encode(encoder, value, &row->body))

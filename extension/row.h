@@ -19,6 +19,8 @@ typedef struct RowEncoder
 	StringInfoData out_of_range;	/* (varint column index, str text) */
 	int			out_of_range_count;
 	int			adjusted_count; /* of those, how many the policy found a value for */
+	uint64		out_of_line_bytes;	/* of values out of line that were encoded */
+	uint64		left_out_bytes; /* of those that were not, because together they are too large; 0: the body is whole */
 } RowEncoder;
 
 /* The flags of the event that the row becomes. */
@@ -28,6 +30,18 @@ extern uint8 row_flags(const RowEncoder *row);
 extern void row_encoder_init(RowEncoder *row, bool fetch_out_of_line);
 /* Empties body and lists. */
 extern void row_reset(RowEncoder *row);
+extern void row_shrink_buffers(RowEncoder *row);
+
+/* A row's buffers are kept up to this size. */
+#define ROW_KEPT_BYTES_MAX	(16 * 1024 * 1024)
+
+/* After a row has been taken: gives back the buffers of a very large one. */
+static inline void
+row_shrink(RowEncoder *row)
+{
+	if (unlikely(row->body.maxlen > ROW_KEPT_BYTES_MAX || row->out_of_range.maxlen > ROW_KEPT_BYTES_MAX))
+		row_shrink_buffers(row);
+}
 
 /*
  * Encodes the first count columns of version; returns how many bytes of the body are the key. values and nulls are indexed

@@ -82,6 +82,17 @@ ALTER TABLE document REPLICA IDENTITY FULL;
 UPDATE document SET title = 'printed';
 SELECT d->>'record', d->'row'->>'title', length(d->'row'->>'body'), d->'unchanged' FROM regress.changes() d;
 
+-- A row that no Kafka message can hold leaves its key and its size; its neighbours are whole.
+BEGIN;
+INSERT INTO document VALUES (2, 'before', 'b'), (3, 'large', repeat('x', 11 * 1024 * 1024)), (4, 'after', 'a');
+UPDATE document SET title = 'still large' WHERE id = 3;
+COMMIT;
+CREATE TABLE heap_of_text (a text, b text, c text);
+INSERT INTO heap_of_text SELECT t, t, t FROM repeat('x', 30 * 1024 * 1024) t;
+SELECT d->>'record' AS record, d->'ordinal' AS ordinal, d->'key' AS key, d->'row'->>'title' AS title, d->'too_large' AS too_large
+FROM regress.changes() d;
+DROP TABLE heap_of_text;
+
 -- Not for capture: temporary and unlogged tables, the extension's own.
 CREATE TEMPORARY TABLE mine (id int PRIMARY KEY);
 CREATE UNLOGGED TABLE cheap (id int PRIMARY KEY);

@@ -34,16 +34,27 @@ static void read_schema(WhReader *record, WhChunkItem *item)
         wh_reader_fail(record, "the fingerprint is not that of the schema's bytes");
 }
 
-static void read_event(WhChunkReader *chunk, WhReader *record, char operation, WhChunkItem *item)
+/* The transaction, schema and ordinal of an event. */
+static void read_place(WhChunkReader *chunk, WhReader *record, WhChunkItem *item)
 {
-    uint64_t key_size;
-
     if (!chunk->in_transaction)
         wh_reader_fail(record, "an event outside a transaction");
     if (!chunk->schema_selected)
         wh_reader_fail(record, "an event before its schema is named");
     if (chunk->next_ordinal >= WH_ORDINAL_LIMIT)
         wh_reader_fail(record, "an ordinal is out of range");
+    item->event.fingerprint = chunk->fingerprint;
+    item->event.commit_lsn = chunk->commit_lsn;
+    item->event.xid = chunk->xid;
+    item->event.commit_time_us = chunk->commit_time_us;
+    item->event.ordinal = chunk->next_ordinal++;
+}
+
+static void read_event(WhChunkReader *chunk, WhReader *record, char operation, WhChunkItem *item)
+{
+    uint64_t key_size;
+
+    read_place(chunk, record, item);
     item->event.operation = operation;
     item->event.flags = wh_get_u8(record);
     item->event.lists = wh_lists_get(record, item->event.flags);
@@ -52,12 +63,20 @@ static void read_event(WhChunkReader *chunk, WhReader *record, char operation, W
     if (key_size > item->event.body.size)
         wh_reader_fail(record, "a key is longer than its row");
     item->key_size = (size_t)key_size;
-    item->event.fingerprint = chunk->fingerprint;
-    item->event.commit_lsn = chunk->commit_lsn;
-    item->event.xid = chunk->xid;
-    item->event.commit_time_us = chunk->commit_time_us;
-    item->event.ordinal = chunk->next_ordinal++;
     item->kind = WH_CHUNK_EVENT;
+}
+
+/* An event whose row no message can hold: its key and how large it would have been. */
+static void read_large(WhChunkReader *chunk, WhReader *record, WhChunkItem *item)
+{
+    read_place(chunk, record, item);
+    item->event.operation = (char)wh_get_u8(record);
+    if (item->event.operation == '\0' || strchr("IUDR", item->event.operation) == NULL)
+        wh_reader_fail(record, "unknown operation");
+    item->size = wh_get_varint(record);
+    item->event.body = wh_get_bytes(record, wh_reader_left(record));
+    item->key_size = item->event.body.size;
+    item->kind = WH_CHUNK_LARGE;
 }
 
 /* One that is not transactional stands between transactions, with its own place in the WAL. */
@@ -130,6 +149,9 @@ static void read_record(WhChunkReader *chunk, WhChunkItem *item)
     case WH_OP_DELETE:
     case WH_OP_TRUNCATE:
         read_event(chunk, &record, type, item);
+        break;
+    case WH_RECORD_LARGE:
+        read_large(chunk, &record, item);
         break;
     case WH_RECORD_MESSAGE:
         read_message(chunk, &record, item);

@@ -17,6 +17,7 @@
 #define WH_RECORD_BEGIN   'B'
 #define WH_RECORD_SELECT  'F'
 #define WH_RECORD_MESSAGE 'M'
+#define WH_RECORD_LARGE   'L'
 #define WH_RECORD_COMMIT  'C'
 
 /* Flags of a logical message. */
@@ -31,6 +32,7 @@ typedef enum WhChunkItemKind {
     WH_CHUNK_ERROR,   /* reader.error says why; nothing more can be read from this chunk */
     WH_CHUNK_SCHEMA,  /* fingerprint and schema; the fingerprint has been checked */
     WH_CHUNK_EVENT,   /* event (epoch 0: the publisher's to fill) and key_size */
+    WH_CHUNK_LARGE,   /* event without lists, body = key, key_size, size: no message can hold the row */
     WH_CHUNK_MESSAGE, /* message; event.commit_lsn, event.xid, event.commit_time_us as far as they are known
                        */
     WH_CHUNK_COMMIT   /* end_lsn, event.commit_lsn, event.xid, event.commit_time_us */
@@ -54,6 +56,7 @@ typedef struct WhChunkItem {
     WhSlice schema;
     WhEvent event;
     size_t key_size; /* the key is the first key_size bytes of event.body */
+    uint64_t size;   /* of the row that is too large */
     WhMessage message;
     uint64_t end_lsn;
 } WhChunkItem;

@@ -121,6 +121,31 @@ static void logical_messages_stand_in_their_place(void **state)
     vectors_free(v);
 }
 
+static void rows_too_large_leave_their_key(void **state)
+{
+    Vectors *v = vectors_read("wire-1.txt");
+    WhChunkReader chunk = open_chunk(v, "chunk.large");
+    WhChunkItem item;
+
+    (void)state;
+    (void)expect(&chunk, WH_CHUNK_SCHEMA);
+    item = expect(&chunk, WH_CHUNK_LARGE);
+    assert_int_equal(item.event.operation, WH_OP_INSERT);
+    assert_int_equal(item.size, 11534336);
+    assert_int_equal(item.key_size, 8);
+    assert_true(item.event.ordinal == 1);
+    assert_int_equal(item.event.xid, 741);
+    assert_true(expect(&chunk, WH_CHUNK_EVENT).event.ordinal == 2);
+    item = expect(&chunk, WH_CHUNK_LARGE);
+    assert_int_equal(item.event.operation, WH_OP_UPDATE);
+    assert_true(item.size == 5000000000);
+    assert_int_equal(item.key_size, 0);
+    assert_true(item.event.ordinal == 3);
+    (void)expect(&chunk, WH_CHUNK_COMMIT);
+    (void)expect(&chunk, WH_CHUNK_END);
+    vectors_free(v);
+}
+
 static void malformed_chunks_are_refused_with_a_reason(void **state)
 {
     Vectors *v = vectors_read("malformed-1.txt");
@@ -163,13 +188,13 @@ static uint64_t next_random(uint64_t *state)
 static void damaged_chunks_are_survived(void **state)
 {
     static const char *const names[] = {"chunk.whole", "chunk.first_half", "chunk.two_transactions",
-                                        "chunk.messages"};
+                                        "chunk.messages", "chunk.large"};
     Vectors *v = vectors_read("wire-1.txt");
     uint64_t random = 88172645463325252u;
 
     (void)state;
     for (int round = 0; round < 20000; round++) {
-        WhSlice whole = vectors_find(v, names[round % 4]);
+        WhSlice whole = vectors_find(v, names[round % 5]);
         size_t size =
             next_random(&random) % 2 ? whole.size : (size_t)(next_random(&random) % (whole.size + 1));
         uint8_t *bytes = malloc(size ? size : 1);
@@ -199,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_chunk_gives_its_items_in_order),
         cmocka_unit_test(a_transaction_may_end_in_another_chunk),
         cmocka_unit_test(logical_messages_stand_in_their_place),
+        cmocka_unit_test(rows_too_large_leave_their_key),
         cmocka_unit_test(malformed_chunks_are_refused_with_a_reason),
         cmocka_unit_test(damaged_chunks_are_survived),
     };

@@ -39,8 +39,7 @@ bool compose_event(ComposeBuffer *buffer, const WhChunkItem *item, uint16_t epoc
     WhEvent event = item->event;
     WhWriter w;
 
-    if (!make_room(buffer, WH_EVENT_HEAD_BYTES_MAX + event.lists.size + WH_VARINT_BYTES_MAX + event.body.size,
-                   failure))
+    if (!make_room(buffer, compose_size(item), failure))
         return false;
     w = wh_writer(buffer->data, buffer->capacity);
     event.epoch = epoch;

@@ -9,7 +9,7 @@
 #include "extension/common/chunk.h"
 #include "message.h"
 
-/* What the largest message may need; a larger event is refused. */
+/* What the largest message may need; a larger event becomes a dead letter. */
 #define COMPOSE_BYTES_MAX WH_MESSAGE_BYTES_MAX
 
 /* Zeroed: empty. data is its own, freed by compose_buffer_free(). */
@@ -19,6 +19,12 @@ typedef struct ComposeBuffer {
 } ComposeBuffer;
 
 void compose_buffer_free(ComposeBuffer *buffer);
+
+/* What item's event takes at most; more than COMPOSE_BYTES_MAX cannot be composed. */
+static inline size_t compose_size(const WhChunkItem *item)
+{
+    return WH_EVENT_HEAD_BYTES_MAX + item->event.lists.size + WH_VARINT_BYTES_MAX + item->event.body.size;
+}
 
 /*
  * Writes item's event with the given epoch. *value borrows from buffer until the next call, *key from the

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define RETRY_MS 1000
@@ -27,6 +28,7 @@ bool flow_init(Flow *f, Producer *producer, SchemaTopic *schemas, uint16_t epoch
 void flow_fini(Flow *f)
 {
     compose_buffer_free(&f->compose);
+    dead_letters_clear(&f->dead_letters);
     free(f->acked);
     f->acked = NULL;
 }
@@ -39,6 +41,7 @@ void flow_on_signal(Flow *f, FlowSignalHandler *handler, void *context)
 
 void flow_start(Flow *f, uint64_t start_lsn)
 {
+    dead_letters_clear(&f->dead_letters);
     progress_init(&f->progress, f->acked, f->in_flight_max, f->marks, FLOW_MARKS_MAX, start_lsn);
 }
 
@@ -56,6 +59,32 @@ void flow_begin_snapshot(Flow *f, const uint8_t *data, size_t size)
 {
     flow_begin_chunk(f, data, size, 0);
     f->from_snapshot = true;
+}
+
+/* A ticket is taken as for any event; the letter will bring it back. */
+static FlowStep send_dead_letter(Flow *f, ProduceTopic *topic, uint64_t size, WhSlice key, Failure *failure)
+{
+    const WhEvent *event = &f->item.event;
+    LetterOrigin origin = {.topic = producer_topic_name(topic),
+                           .commit_lsn = event->commit_lsn,
+                           .ordinal = event->ordinal,
+                           .xid = event->xid,
+                           .size = size};
+    char error[DEAD_LETTER_ERROR_BYTES_MAX], message_lsn[DEAD_LETTER_LSN_BYTES_MAX];
+
+    if (progress_is_full(&f->progress) || dead_letters_is_full(&f->dead_letters))
+        return FLOW_BLOCKED;
+    if (f->item.kind == WH_CHUNK_MESSAGE) {
+        (void)snprintf(message_lsn, sizeof message_lsn, "%" PRIX32 "/%" PRIX32,
+                       (uint32_t)(f->item.message.lsn >> 32), (uint32_t)f->item.message.lsn);
+        origin.message_lsn = (WhSlice){(const uint8_t *)message_lsn, strlen(message_lsn)};
+    }
+    (void)snprintf(error, sizeof error, "it takes %" PRIu64 " bytes, and a Kafka message at most %u", size,
+                   PRODUCE_MESSAGE_BYTES_MAX);
+    origin.error = error;
+    return dead_letters_add(&f->dead_letters, progress_open(&f->progress), &origin, key, failure)
+               ? FLOW_DONE
+               : FLOW_FAILED;
 }
 
 static FlowStep send_event(Flow *f, int32_t partition, Failure *failure)
@@ -106,6 +135,11 @@ static FlowStep send_truncate(Flow *f, int64_t now_ms, Failure *failure)
     return FLOW_DONE;
 }
 
+static WhSlice item_key(const Flow *f)
+{
+    return (WhSlice){f->item.key_size ? f->item.event.body.data : NULL, f->item.key_size};
+}
+
 static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
 {
     uint64_t fingerprint = f->item.event.fingerprint;
@@ -121,6 +155,10 @@ static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
             return f->from_snapshot ? FLOW_REJECTED : FLOW_FAILED;
         }
     }
+    if (f->item.kind == WH_CHUNK_LARGE)
+        return send_dead_letter(f, f->topic, f->item.size, item_key(f), failure);
+    if (compose_size(&f->item) > COMPOSE_BYTES_MAX)
+        return send_dead_letter(f, f->topic, f->item.event.body.size, item_key(f), failure);
     return f->item.event.operation == WH_OP_TRUNCATE ? send_truncate(f, now_ms, failure)
                                                      : send_event(f, -1, failure);
 }
@@ -179,7 +217,9 @@ static FlowStep take_message(Flow *f, int64_t now_ms, Failure *failure)
         step = schema_topic_message(f->schemas, now_ms, &topic, failure);
         if (step != SCHEMA_READY)
             return step == SCHEMA_WAIT ? FLOW_BLOCKED : FLOW_FAILED;
-        sent = send_message(f, topic, failure);
+        sent = message->size > PRODUCE_MESSAGE_BYTES_MAX
+                   ? send_dead_letter(f, topic, message->size, message->prefix, failure)
+                   : send_message(f, topic, failure);
         if (sent != FLOW_DONE)
             return sent;
     }
@@ -208,6 +248,7 @@ static FlowStep take_item(Flow *f, int64_t now_ms, Failure *failure)
     case WH_CHUNK_SCHEMA:
         return take_schema(f, now_ms, failure);
     case WH_CHUNK_EVENT:
+    case WH_CHUNK_LARGE:
         return take_event(f, now_ms, failure);
     case WH_CHUNK_MESSAGE:
         return take_message(f, now_ms, failure);
@@ -271,10 +312,38 @@ static bool handle_partitions(Flow *f, const ProducerEvent *event, int64_t now_m
     return event->retriable || failure_set(failure, "%s", event->text);
 }
 
+/* The topic takes less than we do: the event becomes a dead letter under its own ticket. */
+static bool handle_too_large(Flow *f, const ProducerEvent *event, Failure *failure)
+{
+    LetterOrigin origin = {.topic = event->topic,
+                           .error = event->text,
+                           .size = event->value.size,
+                           .message_lsn = event->message_lsn};
+    WhReader reader = wh_reader(event->value.data, event->value.size);
+    WhEvent lost;
+    ProduceTopic *dlq = schema_topic_dlq(f->schemas);
+
+    if (dlq && strcmp(producer_topic_name(dlq), event->topic) == 0)
+        return failure_set(failure, "a dead letter cannot be sent: %s", event->text);
+    if (event->message_lsn.data == NULL && wh_event_get(&reader, &lost)) {
+        origin.commit_lsn = lost.commit_lsn;
+        origin.ordinal = lost.ordinal;
+        origin.xid = lost.xid;
+    }
+    return dead_letters_add(&f->dead_letters, produce_tag_number(event->tag), &origin, event->key, failure);
+}
+
+bool flow_send_dead_letters(Flow *f, Failure *failure)
+{
+    return dead_letters_send(&f->dead_letters, f->producer, f->schemas, failure);
+}
+
 bool flow_handle(Flow *f, const ProducerEvent *event, int64_t now_ms, Failure *failure)
 {
     if (produce_tag_kind(event->tag) == PRODUCE_TAG_DESCRIBE)
         return handle_partitions(f, event, now_ms, failure);
+    if (event->kind == PRODUCER_TOO_LARGE)
+        return handle_too_large(f, event, failure);
     return progress_ack(&f->progress, produce_tag_number(event->tag)) ||
            failure_set(failure, "Kafka's client acknowledged an event twice");
 }

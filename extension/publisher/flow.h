@@ -3,6 +3,7 @@
  *
  *      chunk --> schema --> schema_topic: known to Kafka before anything that names it
  *            \-> event  --> compose --> message with a ticket --> produce
+ *            \-> what is too large for Kafka --> dead_letters
  *            \-> logical message --> likewise, or to the handler when it is a signal of the pipeline's own
  *            \-> commit --> progress <-- deliveries
  *
@@ -16,6 +17,7 @@
 #define WALHOUSE_PUBLISHER_FLOW_H
 
 #include "compose.h"
+#include "dead_letters.h"
 #include "extension/common/chunk.h"
 #include "progress.h"
 #include "schema_topic.h"
@@ -60,6 +62,7 @@ typedef struct Flow {
     uint64_t chunk_lsn;
     ComposeBuffer compose;
     FlowTruncate truncate;
+    DeadLetters dead_letters;
     FlowSignalHandler *signal; /* NULL: signals are passed over */
     void *signal_context;
     uint64_t topic_fingerprint; /* of the last event */
@@ -83,7 +86,10 @@ void flow_begin_snapshot(Flow *flow, const uint8_t *data, size_t size);
 /* Goes on with the chunk where it was left. */
 FlowStep flow_continue(Flow *flow, int64_t now_ms, Failure *failure);
 
-/* Takes the producer's deliveries of events and answers about partitions. */
+/* Sends the dead letters that wait; to be called at every turn of the loop. */
+bool flow_send_dead_letters(Flow *flow, Failure *failure);
+/* Takes the producer's deliveries of events, those it found too large among them, and answers about
+ * partitions. */
 bool flow_handle(Flow *flow, const ProducerEvent *event, int64_t now_ms, Failure *failure);
 
 /* The next event's ticket, and the one below which all are acknowledged. */

@@ -49,3 +49,21 @@ void letter_of_message(Letter *letter, const WhChunkItem *item)
         add_number(letter, "walhouse.commit_time", item->event.commit_time_us);
     }
 }
+
+void letter_of_too_large(Letter *letter, const LetterOrigin *origin)
+{
+    letter->count = 0;
+    add_text(letter, "walhouse.reason", "too_large");
+    add_text(letter, "walhouse.error", origin->error);
+    add_text(letter, "walhouse.topic", origin->topic);
+    add_number(letter, "walhouse.size", (int64_t)origin->size);
+    add_number(letter, "walhouse.time", origin->time_us);
+    if (origin->commit_lsn != 0)
+        add_lsn(letter, "walhouse.commit_lsn", origin->commit_lsn);
+    if (origin->ordinal != 0)
+        add_number(letter, "walhouse.ordinal", (int64_t)origin->ordinal);
+    if (origin->xid != 0)
+        add_number(letter, "walhouse.xid", origin->xid);
+    if (origin->message_lsn.data)
+        add(letter, "walhouse.message_lsn", origin->message_lsn);
+}

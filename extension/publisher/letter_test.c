@@ -58,10 +58,43 @@ static void messages_say_where_they_stand(void **state)
     vectors_free(v);
 }
 
+static void dead_letters_say_what_they_were(void **state)
+{
+    LetterOrigin origin = {.topic = "shop.public.orders",
+                           .error = "it takes 11534336 bytes, and a Kafka message at most 10485760",
+                           .commit_lsn = 0x1A2B3C0,
+                           .ordinal = 3,
+                           .xid = 741,
+                           .size = 11534336,
+                           .time_us = 1767225600000000};
+    Letter letter;
+
+    (void)state;
+    letter_of_too_large(&letter, &origin);
+    assert_header(&letter, "walhouse.reason", "too_large");
+    assert_header(&letter, "walhouse.error", origin.error);
+    assert_header(&letter, "walhouse.topic", "shop.public.orders");
+    assert_header(&letter, "walhouse.size", "11534336");
+    assert_header(&letter, "walhouse.time", "1767225600000000");
+    assert_header(&letter, "walhouse.commit_lsn", "0/1A2B3C0");
+    assert_header(&letter, "walhouse.ordinal", "3");
+    assert_header(&letter, "walhouse.xid", "741");
+    assert_header(&letter, "walhouse.message_lsn", NULL);
+    origin = (LetterOrigin){.topic = "shop.__message",
+                            .error = "",
+                            .message_lsn = {(const uint8_t *)"0/1A2B2F8", 9},
+                            .size = 20000000};
+    letter_of_too_large(&letter, &origin);
+    assert_header(&letter, "walhouse.message_lsn", "0/1A2B2F8");
+    assert_header(&letter, "walhouse.commit_lsn", NULL);
+    assert_header(&letter, "walhouse.ordinal", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_say_where_they_stand),
+        cmocka_unit_test(dead_letters_say_what_they_were),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

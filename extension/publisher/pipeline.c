@@ -205,6 +205,14 @@ static void handle_producer_event(void *context, const ProducerEvent *event)
     case PRODUCER_DELIVERED:
         handle_delivery(p, event);
         break;
+    case PRODUCER_TOO_LARGE:
+        kafka_is_back(p);
+        if (produce_tag_kind(event->tag) == PRODUCE_TAG_EVENT)
+            (void)flow_handle(&p->flow, event, p->now_ms, &p->failure);
+        else
+            failure_set(&p->failure, "Kafka did not take a message for topic \"%s\": %s", event->topic,
+                        event->text);
+        break;
     case PRODUCER_DELIVERY_FAILED:
         failure_set(&p->failure, "Kafka did not take a message: %s", event->text);
         break;
@@ -416,6 +424,7 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
     if (ok)
         step_snapshots(p, &fds[FD_SNAPSHOTS]);
     ok = ok && step_reader(p, fds[FD_POSTGRES].revents);
+    ok = ok && flow_send_dead_letters(&p->flow, &p->failure);
     find_stall(p);
     ok = ok && give_feedback(p);
     ok = ok && give_heartbeat(p);

@@ -68,6 +68,7 @@ static bool configure(rd_kafka_conf_t *conf, const ProducerSettings *settings, F
         {"partitioner", "murmur2_random"},
         {"compression.type", "lz4"},
         {"linger.ms", "2"},
+        {"batch.size", "1000000"}, /* PRODUCE_BATCH_BYTES_MAX */
         {"log.queue", "true"},
         {"log.connection.close", "false"},
         /* An admin request or a truncate should not wait long for a topic to be seen. */
@@ -179,21 +180,51 @@ static void log_line(rd_kafka_event_t *event)
                 "librdkafka: %s: %s", facility, text);
 }
 
+static WhSlice message_lsn_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, "walhouse.message_lsn", &value, &size) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR)
+        return (WhSlice){0};
+    return (WhSlice){value, size};
+}
+
+static void fill_failure(ProducerEvent *out, const rd_kafka_message_t *message, char *text, size_t text_size)
+{
+    out->topic = rd_kafka_topic_name(message->rkt);
+    out->key = (WhSlice){message->key, message->key_len};
+    out->value = (WhSlice){message->payload, message->len};
+    out->message_lsn = message_lsn_of(message);
+    out->text = text;
+    out->kind = PRODUCER_DELIVERY_FAILED;
+    if (message->err != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+        (void)snprintf(text, text_size, "topic \"%s\": %s", out->topic, rd_kafka_err2str(message->err));
+    } else if (message->len + message->key_len > PRODUCE_BATCH_BYTES_MAX) {
+        out->kind = PRODUCER_TOO_LARGE;
+        (void)snprintf(text, text_size, "the topic takes no message of %zu bytes", message->len);
+    } else {
+        (void)snprintf(text, text_size,
+                       "topic \"%s\" takes no batch of %u bytes. Hint: raise its max.message.bytes, or set "
+                       "batch.size in the properties file.",
+                       out->topic, PRODUCE_BATCH_BYTES_MAX);
+    }
+}
+
 static void handle_deliveries(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
 {
     const rd_kafka_message_t *message;
-    char text[256];
+    char text[512];
 
     while ((message = rd_kafka_event_message_next(event)) != NULL) {
         ProducerEvent out = {
             .kind = PRODUCER_DELIVERED, .tag = (uint64_t)(uintptr_t)message->_private, .size = message->len};
 
-        if (message->err) {
-            (void)snprintf(text, sizeof text, "topic \"%s\": %s", rd_kafka_topic_name(message->rkt),
-                           rd_kafka_err2str(message->err));
-            out.kind = PRODUCER_DELIVERY_FAILED;
-            out.text = text;
-        }
+        if (message->err)
+            fill_failure(&out, message, text, sizeof text);
         handler(context, &out);
     }
 }

@@ -57,7 +57,8 @@ typedef enum ProduceResult {
 } ProduceResult;
 
 typedef enum ProducerEventKind {
-    PRODUCER_DELIVERED,       /* tag, size */
+    PRODUCER_DELIVERED, /* tag, size */
+    PRODUCER_TOO_LARGE, /* tag, topic, key, value, message_lsn: the broker takes no message of this size */
     PRODUCER_DELIVERY_FAILED, /* tag, text: the message is lost, the producer must be given up */
     PRODUCER_FATAL,           /* text: likewise */
     PRODUCER_UNREACHABLE,     /* text: no broker answers; librdkafka goes on trying */
@@ -73,8 +74,19 @@ typedef struct ProducerEvent {
     uint64_t tag;
     size_t size;        /* of the message's value, in bytes */
     int32_t partitions; /* how many the topic has */
-    const char *text;   /* borrowed, for the call only */
+    /* Borrowed, for the call only. */
+    const char *text;
+    const char *topic;
+    WhSlice key; /* data NULL: none */
+    WhSlice value;
+    WhSlice message_lsn; /* the header of a logical message; data NULL: none */
 } ProducerEvent;
+
+/*
+ * A message larger than a batch may grow travels alone, so when a broker finds a batch too large that has
+ * such a message, it is that message. A smaller one may only have been in bad company.
+ */
+#define PRODUCE_BATCH_BYTES_MAX 1000000u
 
 typedef void ProducerHandler(void *context, const ProducerEvent *event);
 

@@ -181,6 +181,15 @@ class Stack:
         messages = [json.loads(line) for line in out.decode(errors="replace").splitlines()]
         return [(m.get("key"), m.get("payload"), dict(zip(m["headers"][::2], m["headers"][1::2]))) for m in messages]
 
+    def kafka_tool(self, main_class, *arguments):
+        """One of Kafka's own command line tools."""
+        version = next(line.split("=")[1].strip() for line in (TREE / "tools" / "versions").read_text().splitlines()
+                       if line.startswith("KAFKA_VERSION"))
+        cache = pathlib.Path(os.environ.get("WALHOUSE_CACHE", pathlib.Path.home() / ".cache" / "walhouse"))
+        subprocess.run(["java", "-cp", f"{cache / f'kafka-{version}'}/*", main_class,
+                        "--bootstrap-server", self.env["KAFKA_BROKERS"], *arguments], check=True, timeout=60,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     # ---- HTTP ----
 
     def get(self, url, timeout=10):

@@ -1,0 +1,47 @@
+/*
+ * dead_letters.h - events too large for Kafka, on their way to the dead-letter topic.
+ *
+ * A letter holds the ticket of the event it stands for, so the slot is confirmed past that event only when
+ * the letter is acknowledged. Letters wait here until the topic exists and librdkafka's queue takes them.
+ */
+#ifndef WALHOUSE_PUBLISHER_DEAD_LETTERS_H
+#define WALHOUSE_PUBLISHER_DEAD_LETTERS_H
+
+#include "letter.h"
+#include "schema_topic.h"
+
+#define DEAD_LETTERS_MAX            256
+#define DEAD_LETTER_ERROR_BYTES_MAX 160
+#define DEAD_LETTER_LSN_BYTES_MAX   24
+
+typedef struct DeadLetter {
+    uint64_t ticket;
+    LetterOrigin origin; /* its texts are those below */
+    char topic[WH_TOPIC_BYTES_MAX + 1];
+    char error[DEAD_LETTER_ERROR_BYTES_MAX];
+    char message_lsn[DEAD_LETTER_LSN_BYTES_MAX];
+    uint8_t *key; /* its own; NULL: none */
+    size_t key_size;
+} DeadLetter;
+
+/* A ring: count letters from first. Zeroed: empty. Not to be copied or moved while it holds letters. */
+typedef struct DeadLetters {
+    DeadLetter letters[DEAD_LETTERS_MAX];
+    size_t first;
+    size_t count;
+} DeadLetters;
+
+/* Forgets what is there. */
+void dead_letters_clear(DeadLetters *letters);
+static inline bool dead_letters_is_full(const DeadLetters *letters)
+{
+    return letters->count == DEAD_LETTERS_MAX;
+}
+/* Copies everything. false: full, or out of memory. */
+bool dead_letters_add(DeadLetters *letters, uint64_t ticket, const LetterOrigin *origin, WhSlice key,
+                      Failure *failure);
+/* Sends what can be sent now; the rest waits for the next call. */
+bool dead_letters_send(DeadLetters *letters, Producer *producer, const SchemaTopic *schemas,
+                       Failure *failure);
+
+#endif

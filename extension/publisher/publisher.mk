@@ -29,3 +29,10 @@ $(BUILD)/tests/publisher_%_test: $(BUILD)/obj/$(PUBLISHER_DIR)/%_test.o $(BUILD)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 .PRECIOUS: $(BUILD)/obj/$(PUBLISHER_DIR)/%_test.o
+
+# For tests of what the publisher does when a topic goes.
+DELETE_TOPIC := $(BUILD)/tests/delete_topic
+tests: $(DELETE_TOPIC)
+$(DELETE_TOPIC): $(BUILD)/obj/tests/tools/delete_topic.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RDKAFKA_LIBS)

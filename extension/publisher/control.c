@@ -84,3 +84,32 @@ void control_put_statistics_end(WhWriter *w)
 {
     control_put_raw(w, "]}");
 }
+
+void control_put_snapshot(WhWriter *w, const ControlSnapshot *snapshot)
+{
+    control_put_raw(w, "{\"kind\": \"snapshot\", \"pipeline\": ");
+    control_put_string(w, snapshot->pipeline);
+    control_put_raw(w, ", \"id\": ");
+    control_put_number(w, snapshot->id);
+    control_put_raw(w, ", \"schema\": ");
+    control_put_string(w, snapshot->schema);
+    control_put_raw(w, ", \"table\": ");
+    control_put_string(w, snapshot->table);
+    control_put_raw(w, ", \"reason\": ");
+    control_put_string(w, snapshot->reason);
+    control_put_raw(w, ", \"state\": ");
+    control_put_string(w, snapshot->state);
+    control_put_raw(w, ", \"rows_done\": ");
+    control_put_number(w, snapshot->rows_done);
+    if (snapshot->estimated_rows >= 0) {
+        control_put_raw(w, ", \"estimated_rows\": ");
+        control_put_number(w, snapshot->estimated_rows);
+    }
+    if (snapshot->error[0] != '\0') {
+        control_put_raw(w, ", \"error\": ");
+        control_put_string(w, snapshot->error);
+    }
+    control_put_raw(w, ", \"sent_at\": ");
+    control_put_number(w, snapshot->sent_at_us);
+    control_put_raw(w, "}");
+}

@@ -28,4 +28,22 @@ void control_put_statistics_table(WhWriter *w, bool first, const char *schema, c
                                   int64_t rows, bool exact);
 void control_put_statistics_end(WhWriter *w);
 
+/* How far a snapshot is. It always fits in CONTROL_SNAPSHOT_BYTES_MAX bytes. */
+#define CONTROL_SNAPSHOT_BYTES_MAX 8192
+
+typedef struct ControlSnapshot {
+    const char *pipeline;
+    int64_t id;
+    const char *schema;
+    const char *table;
+    const char *reason;
+    const char *state;
+    const char *error; /* empty: none; at most 511 bytes */
+    int64_t rows_done;
+    int64_t estimated_rows; /* -1: not known */
+    int64_t sent_at_us;
+} ControlSnapshot;
+
+void control_put_snapshot(WhWriter *w, const ControlSnapshot *snapshot);
+
 #endif

@@ -56,11 +56,44 @@ static void what_does_not_fit_is_said(void **state)
     assert_true(w.full);
 }
 
+static void a_snapshot_is_as_documented(void **state)
+{
+    uint8_t bytes[CONTROL_SNAPSHOT_BYTES_MAX];
+    WhWriter w = wh_writer(bytes, sizeof bytes);
+    ControlSnapshot snapshot = {.pipeline = "shop",
+                                .id = 7,
+                                .schema = "public",
+                                .table = "orders",
+                                .reason = "initial",
+                                .state = "running",
+                                .error = "",
+                                .rows_done = 1000,
+                                .estimated_rows = 5000,
+                                .sent_at_us = INT64_C(1767225600000000)};
+
+    (void)state;
+    control_put_snapshot(&w, &snapshot);
+    assert_text(
+        &w, "{\"kind\": \"snapshot\", \"pipeline\": \"shop\", \"id\": 7, \"schema\": \"public\", "
+            "\"table\": \"orders\", \"reason\": \"initial\", \"state\": \"running\", \"rows_done\": 1000, "
+            "\"estimated_rows\": 5000, \"sent_at\": 1767225600000000}");
+    w = wh_writer(bytes, sizeof bytes);
+    snapshot.state = "failed";
+    snapshot.error = "permission denied for table \"orders\"";
+    snapshot.estimated_rows = -1;
+    control_put_snapshot(&w, &snapshot);
+    assert_text(&w,
+                "{\"kind\": \"snapshot\", \"pipeline\": \"shop\", \"id\": 7, \"schema\": \"public\", "
+                "\"table\": \"orders\", \"reason\": \"initial\", \"state\": \"failed\", \"rows_done\": 1000, "
+                "\"error\": \"permission denied for table \\\"orders\\\"\", \"sent_at\": 1767225600000000}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_heartbeat_is_as_documented),
         cmocka_unit_test(statistics_are_as_documented),
+        cmocka_unit_test(a_snapshot_is_as_documented),
         cmocka_unit_test(what_does_not_fit_is_said),
     };
 

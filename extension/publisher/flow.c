@@ -208,6 +208,10 @@ static FlowStep take_message(Flow *f, int64_t now_ms, Failure *failure)
     SchemaStep step;
     FlowStep sent;
 
+    if (f->from_snapshot) {
+        failure_set(failure, "a snapshot's chunk holds a logical message");
+        return FLOW_REJECTED;
+    }
     if (message->transactional)
         progress_begin(&f->progress);
     if (is_signal(message)) {

@@ -31,7 +31,7 @@
 #define QUEUE_KBYTES_MAX         65536u
 
 /* Numbers in the tags of control events. */
-enum { CONTROL_HEARTBEAT, CONTROL_STATISTICS };
+enum { CONTROL_HEARTBEAT, CONTROL_STATISTICS, CONTROL_SNAPSHOT };
 
 /* The descriptors' places in the array for poll(2). */
 enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT, FD_SNAPSHOTS };
@@ -112,6 +112,7 @@ static bool open_parts(Pipeline *p, Failure *failure)
         return false;
     statistics_init(&p->statistics, &p->statistics_settings, p->now_ms);
     snapshots_init(&p->snapshots, &p->snapshot_settings, p->now_ms);
+    flow_on_signal(&p->flow, snapshots_on_signal, &p->snapshots);
     p->feed = (Feed){.reader = &p->reader, .flow = &p->flow, .snapshots = &p->snapshots};
     return wal_reader_open(&p->reader, &p->reader_settings, p->now_ms, failure);
 }
@@ -334,6 +335,21 @@ static bool give_statistics(Pipeline *p, short revents)
     return result != PRODUCE_REFUSED;
 }
 
+static bool give_snapshot_news(Pipeline *p)
+{
+    ProduceResult result = PRODUCE_SENT;
+    WhSlice json;
+
+    while (schema_topic_is_ready(p->schemas) && result == PRODUCE_SENT &&
+           snapshots_news(&p->snapshots, &json)) {
+        result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0}, json,
+                               produce_tag(PRODUCE_TAG_CONTROL, CONTROL_SNAPSHOT), &p->failure);
+        if (result == PRODUCE_SENT)
+            snapshots_news_sent(&p->snapshots);
+    }
+    return result != PRODUCE_REFUSED;
+}
+
 static void find_stall(Pipeline *p)
 {
     if (progress_in_flight(&p->flow.progress) == 0)
@@ -429,6 +445,7 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
     ok = ok && give_feedback(p);
     ok = ok && give_heartbeat(p);
     ok = ok && give_statistics(p, fds[FD_STATISTICS].revents);
+    ok = ok && give_snapshot_news(p);
     ok = ok && give_report(p);
     if (!ok)
         *failure = p->failure;

@@ -9,17 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extension/common/chunk.h"
+
 #define LIST_INTERVAL_MS 10000
 #define LIST_RETRY_MS    2000
+#define NEWS_INTERVAL_MS 1000
 
 /* Columns of the list. */
-enum { LIST_ID, LIST_KEYED, LIST_LAST_KEY, LIST_ROWS_DONE, LIST_NAME };
+enum {
+    LIST_ID,
+    LIST_KEYED,
+    LIST_LAST_KEY,
+    LIST_ROWS_DONE,
+    LIST_SCHEMA,
+    LIST_TABLE,
+    LIST_REASON,
+    LIST_ESTIMATED_ROWS
+};
 
-static const char list_query[] =
-    "SELECT w.id::text, w.keyed::text, w.last_key::text, w.rows_done::text, "
-    "  coalesce((SELECT pg_catalog.format('%I.%I', s.schema_name, s.table_name) FROM walhouse.snapshot s "
-    "    WHERE s.id = w.id), w.id::text) "
-    "FROM walhouse._snapshot_work($1::text) w";
+static const char list_query[] = "SELECT w.id::text, w.keyed::text, w.last_key::text, w.rows_done::text, "
+                                 "w.schema_name, w.table_name, w.reason, "
+                                 "  w.estimated_rows::text FROM walhouse._snapshot_work($1::text) w";
 
 /* ---- life ---- */
 
@@ -45,14 +55,14 @@ void snapshots_stop(Snapshots *s)
 {
     sql_close(&s->list_sql);
     for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
-        sql_close(&s->workers[i].sql);
+        snapshot_worker_stop(&s->workers[i]);
 }
 
 void snapshots_prepare(const Snapshots *s, struct pollfd *fds)
 {
     fds[0] = (struct pollfd){.fd = sql_fd(&s->list_sql), .events = sql_events(&s->list_sql)};
     for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
-        snapshot_worker_prepare(&s->workers[i], &fds[1 + i]);
+        snapshot_worker_prepare(&s->workers[i], &fds[1 + SNAPSHOT_WORKER_FDS * i]);
 }
 
 int64_t snapshots_due_ms(const Snapshots *s)
@@ -69,10 +79,19 @@ int64_t snapshots_due_ms(const Snapshots *s)
     return due;
 }
 
-void snapshots_wake(Snapshots *s, int64_t now_ms)
+void snapshots_wake(Snapshots *s)
 {
-    s->list_at_ms = now_ms;
+    s->list_at_ms = 0;
     s->list_is_stale = true;
+}
+
+void snapshots_on_signal(void *context, WhSlice prefix, WhSlice content)
+{
+    Snapshots *s = context;
+
+    if (wh_slice_equals(prefix, WH_SIGNAL_PREFIX "snapshot") &&
+        wh_slice_equals(content, s->settings->pipeline))
+        snapshots_wake(s);
 }
 
 /* ---- the list ---- */
@@ -96,6 +115,11 @@ static bool list_has(const PGresult *list, int64_t id)
     return false;
 }
 
+static bool is_keyed(const PGresult *list, int row)
+{
+    return PQgetvalue(list, row, LIST_KEYED)[0] == 't';
+}
+
 static const SnapshotWorker *worker_of(const Snapshots *s, int64_t id)
 {
     for (int i = 0; i < s->settings->workers; i++)
@@ -114,7 +138,7 @@ static void take_list(Snapshots *s, PGresult *list, int64_t now_ms)
     s->list_at_ms = now_ms + LIST_INTERVAL_MS;
     for (int i = 0; i < s->settings->workers; i++)
         if (s->workers[i].has_task && !list_has(list, s->workers[i].task.id)) {
-            message_log(MESSAGE_INFO, "snapshot of %s is not wanted any more", s->workers[i].table);
+            message_log(MESSAGE_INFO, "snapshot of %s is not wanted any more", s->workers[i].table.label);
             snapshot_task_cancel(&s->workers[i].task);
         }
 }
@@ -178,35 +202,103 @@ static void step_list(Snapshots *s, short revents, int64_t now_ms)
 
 /* ---- workers ---- */
 
+static int64_t list_number(const PGresult *list, int row, int column)
+{
+    return PQgetisnull(list, row, column) ? -1 : strtoll(PQgetvalue(list, row, column), NULL, 10);
+}
+
 static void begin_task(Snapshots *s, SnapshotWorker *worker, int row, int64_t now_ms)
 {
     const char *last_key =
         PQgetisnull(s->list, row, LIST_LAST_KEY) ? NULL : PQgetvalue(s->list, row, LIST_LAST_KEY);
-    const char *table = PQgetvalue(s->list, row, LIST_NAME);
+    SnapshotTable table = {.estimated_rows = list_number(s->list, row, LIST_ESTIMATED_ROWS)};
     SnapshotTask task;
 
-    if (!snapshot_task_init(&task, strtoll(PQgetvalue(s->list, row, LIST_ID), NULL, 10),
-                            PQgetvalue(s->list, row, LIST_KEYED)[0] == 't', last_key,
-                            strtoll(PQgetvalue(s->list, row, LIST_ROWS_DONE), NULL, 10),
-                            s->settings->chunk_ms) ||
-        !snapshot_worker_begin(worker, &task, table, now_ms)) {
-        snapshot_task_fini(&task);
+    (void)snprintf(table.schema, sizeof table.schema, "%s", PQgetvalue(s->list, row, LIST_SCHEMA));
+    (void)snprintf(table.name, sizeof table.name, "%s", PQgetvalue(s->list, row, LIST_TABLE));
+    (void)snprintf(table.label, sizeof table.label, "%s.%s", table.schema, table.name);
+    (void)snprintf(table.reason, sizeof table.reason, "%s", PQgetvalue(s->list, row, LIST_REASON));
+    if (!snapshot_task_init(&task, list_number(s->list, row, LIST_ID), is_keyed(s->list, row), last_key,
+                            list_number(s->list, row, LIST_ROWS_DONE), s->settings->chunk_ms)) {
+        message_log(MESSAGE_WARNING, "snapshot of %s cannot begin: out of memory", table.label);
         return;
     }
-    message_log(MESSAGE_INFO, "snapshot of %s %s, %" PRId64 " rows done", table,
+    snapshot_worker_begin(worker, &task, &table, now_ms);
+    message_log(MESSAGE_INFO, "snapshot of %s (%s) %s, %" PRId64 " rows done", table.label, table.reason,
                 last_key ? "goes on" : "begins", task.rows_done);
 }
 
-/* Gives the first open snapshot that no worker has to this one. */
+/* A table without a key takes a replication slot and a long transaction: one at a time. */
+static bool may_begin(const Snapshots *s, int row)
+{
+    if (worker_of(s, strtoll(PQgetvalue(s->list, row, LIST_ID), NULL, 10)))
+        return false;
+    for (int i = 0; i < s->settings->workers; i++)
+        if (s->workers[i].has_task && !s->workers[i].task.keyed && !is_keyed(s->list, row))
+            return false;
+    return true;
+}
+
+/* Gives the first open snapshot that no worker has to this one. The list is asked for again whenever one
+ * ends. */
 static void begin_next(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
 {
     while (s->list && s->list_next < PQntuples(s->list) && !worker->has_task) {
         int row = s->list_next++;
 
-        if (PQgetvalue(s->list, row, LIST_KEYED)[0] == 't' &&
-            worker_of(s, strtoll(PQgetvalue(s->list, row, LIST_ID), NULL, 10)) == NULL)
+        if (may_begin(s, row))
             begin_task(s, worker, row, now_ms);
     }
+}
+
+/* Puts how far it is into the queue of news; when that is full, the oldest goes. */
+static void say(Snapshots *s, SnapshotWorker *worker, const char *state)
+{
+    ControlSnapshot news = {.pipeline = s->settings->pipeline,
+                            .id = worker->task.id,
+                            .schema = worker->table.schema,
+                            .table = worker->table.name,
+                            .reason = worker->table.reason,
+                            .state = state,
+                            .error = worker->task.error.text,
+                            .rows_done = snapshot_task_rows(&worker->task),
+                            .estimated_rows = worker->table.estimated_rows,
+                            .sent_at_us = clock_wall_us()};
+    SnapshotNews *place;
+    WhWriter w;
+
+    if (s->news_count == SNAPSHOT_NEWS_MAX)
+        snapshots_news_sent(s);
+    place = &s->news[(s->news_first + s->news_count++) % SNAPSHOT_NEWS_MAX];
+    w = wh_writer(place->bytes, sizeof place->bytes);
+    control_put_snapshot(&w, &news);
+    assert(!w.full);
+    place->size = w.length;
+    worker->said_rows = news.rows_done;
+}
+
+static void say_progress(Snapshots *s, int64_t now_ms)
+{
+    if (now_ms - s->said_ms < NEWS_INTERVAL_MS)
+        return;
+    s->said_ms = now_ms;
+    for (int i = 0; i < s->settings->workers; i++)
+        if (s->workers[i].has_task && snapshot_task_rows(&s->workers[i].task) != s->workers[i].said_rows)
+            say(s, &s->workers[i], "running");
+}
+
+bool snapshots_news(const Snapshots *s, WhSlice *json)
+{
+    if (s->news_count == 0)
+        return false;
+    *json = (WhSlice){s->news[s->news_first].bytes, s->news[s->news_first].size};
+    return true;
+}
+
+void snapshots_news_sent(Snapshots *s)
+{
+    s->news_first = (s->news_first + 1) % SNAPSHOT_NEWS_MAX;
+    s->news_count--;
 }
 
 static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
@@ -215,14 +307,16 @@ static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
     double seconds = (double)(now_ms - worker->started_ms) / 1000.0;
 
     if (t->error.text[0] != '\0')
-        message_log(MESSAGE_WARNING, "snapshot of %s failed after %" PRId64 " rows: %s", worker->table,
+        message_log(MESSAGE_WARNING, "snapshot of %s failed after %" PRId64 " rows: %s", worker->table.label,
                     snapshot_task_rows(t), t->error.text);
     else if (!t->is_cancelled)
         message_log(MESSAGE_INFO,
                     "snapshot of %s is done: %" PRId64 " rows, of which %" PRId64 " in the last %.1f s",
-                    worker->table, snapshot_task_rows(t), t->rows_read, seconds);
+                    worker->table.label, snapshot_task_rows(t), t->rows_read, seconds);
+    if (!t->is_cancelled)
+        say(s, worker, t->error.text[0] ? "failed" : "done");
     snapshot_worker_end(worker);
-    snapshots_wake(s, now_ms);
+    snapshots_wake(s);
 }
 
 void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket, int64_t now_ms)
@@ -230,6 +324,7 @@ void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket
     if (s->settings->workers == 0)
         return;
     step_list(s, fds[0].revents, now_ms);
+    say_progress(s, now_ms);
     for (int i = 0; i < s->settings->workers; i++) {
         SnapshotWorker *worker = &s->workers[i];
 
@@ -238,7 +333,7 @@ void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket
         if (!worker->has_task)
             continue;
         snapshot_task_acked(&worker->task, done_ticket);
-        snapshot_worker_step(worker, fds[1 + i].revents, now_ms);
+        snapshot_worker_step(worker, &fds[1 + SNAPSHOT_WORKER_FDS * i], now_ms);
         if (worker->task.state == SNAPSHOT_OVER)
             end_task(s, worker, now_ms);
     }

@@ -11,11 +11,20 @@
 #ifndef WALHOUSE_PUBLISHER_SNAPSHOT_H
 #define WALHOUSE_PUBLISHER_SNAPSHOT_H
 
+#include "control.h"
 #include "snapshot_worker.h"
 
 #define SNAPSHOT_WORKERS_MAX 8
-/* Descriptors that want polling: the list's, and each worker's. */
-#define SNAPSHOT_FDS (1 + SNAPSHOT_WORKERS_MAX)
+/* Descriptors that want polling: the list's, and the workers'. */
+#define SNAPSHOT_FDS (1 + SNAPSHOT_WORKER_FDS * SNAPSHOT_WORKERS_MAX)
+
+/* Control events that wait to be sent. */
+#define SNAPSHOT_NEWS_MAX 16
+
+typedef struct SnapshotNews {
+    uint8_t bytes[CONTROL_SNAPSHOT_BYTES_MAX];
+    size_t size;
+} SnapshotNews;
 
 typedef struct Snapshots {
     const SnapshotSettings *settings;
@@ -30,6 +39,11 @@ typedef struct Snapshots {
     bool list_is_asked;
     bool list_is_stale;   /* something ended while it was asked for */
     char list_error[256]; /* said already */
+
+    SnapshotNews news[SNAPSHOT_NEWS_MAX]; /* a ring */
+    int news_first;
+    int news_count;
+    int64_t said_ms;
 } Snapshots;
 
 /* settings must outlive it. */
@@ -47,7 +61,9 @@ int64_t snapshots_due_ms(const Snapshots *snapshots);
 /* Goes on as far as it can. Every ticket below done_ticket is acknowledged. */
 void snapshots_step(Snapshots *snapshots, const struct pollfd *fds, uint64_t done_ticket, int64_t now_ms);
 /* There may be something new. */
-void snapshots_wake(Snapshots *snapshots, int64_t now_ms);
+void snapshots_wake(Snapshots *snapshots);
+/* A FlowSignalHandler whose context is the snapshots: wakes them when the pipeline is meant. */
+void snapshots_on_signal(void *snapshots, WhSlice prefix, WhSlice content);
 
 /* Is a chunk ready for the flow? */
 bool snapshots_is_ready(const Snapshots *snapshots);
@@ -56,5 +72,9 @@ WhSlice snapshots_take(Snapshots *snapshots);
 /* Its last event's ticket is below ticket. */
 void snapshots_sent(Snapshots *snapshots, uint64_t ticket);
 void snapshots_rejected(Snapshots *snapshots, const char *reason);
+
+/* The oldest control event that is not sent yet; false: none. */
+bool snapshots_news(const Snapshots *snapshots, WhSlice *json);
+void snapshots_news_sent(Snapshots *snapshots);
 
 #endif

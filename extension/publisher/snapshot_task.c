@@ -184,6 +184,7 @@ void snapshot_task_chunk(SnapshotTask *t, const SnapshotAnswer *answer, int64_t 
     assert(t->asked == SNAPSHOT_ASK_CHUNK);
     answered(t);
     if (answer->status == SNAPSHOT_WAIT) {
+        t->scans -= t->scans > 0;
         wait_for_transactions(t, now_ms);
         advance(t);
         return;
@@ -203,9 +204,24 @@ void snapshot_task_chunk(SnapshotTask *t, const SnapshotAnswer *answer, int64_t 
         t->rows_read += answer->rows;
     }
     t->at_end = answer->status == SNAPSHOT_END;
-    if (answer->status == SNAPSHOT_MORE && answer->rows == 0)
+    if (answer->status == SNAPSHOT_MORE && answer->rows == 0 && t->keyed)
         give_up(t, "Postgres gave a chunk without rows that is not the last");
     advance(t);
+}
+
+/* That the scan began is stored like a chunk without rows, so that the sweep knows its floor. */
+void snapshot_task_scan(SnapshotTask *t, uint64_t floor_lsn)
+{
+    assert(!t->keyed && t->asked == SNAPSHOT_ASK_CHUNK);
+    for (int i = 0; i < t->chunk_count; i++)
+        t->chunks[i].rows = 0;
+    t->at_end = false;
+    t->rows_done = 0;
+    t->acked_rows = 0;
+    t->acked_floor_lsn = floor_lsn;
+    t->has_acked = true;
+    if (++t->scans > SNAPSHOT_SCANS_MAX)
+        (void)failure_set(&t->error, "the scan was interrupted %d times", SNAPSHOT_SCANS_MAX);
 }
 
 void snapshot_task_stored(SnapshotTask *t)

@@ -23,8 +23,10 @@
 #define SNAPSHOT_CHUNKS_AHEAD 2
 #define SNAPSHOT_ROWS_MIN     100
 #define SNAPSHOT_ROWS_MAX     100000
+/* Times that a table without a key is begun again, after which it is given up. */
+#define SNAPSHOT_SCANS_MAX 20
 /* Refusals of one question in a row, after which the snapshot is given up. */
-#define SNAPSHOT_ATTEMPTS_MAX 6
+#define SNAPSHOT_ATTEMPTS_MAX 5
 
 typedef enum SnapshotState {
     SNAPSHOT_READING,
@@ -36,7 +38,8 @@ typedef enum SnapshotState {
 /* A question to Postgres; at most one is open per task. */
 typedef enum SnapshotAsk {
     SNAPSHOT_ASK_NOTHING,
-    SNAPSHOT_ASK_CHUNK,    /* the rows after read_key, at most rows_limit of them */
+    SNAPSHOT_ASK_CHUNK, /* the rows after read_key, at most rows_limit of them; without a key the next blocks
+                         */
     SNAPSHOT_ASK_PROGRESS, /* store acked_key, acked_rows, acked_floor_lsn */
     SNAPSHOT_ASK_SWEEP,
     SNAPSHOT_ASK_END /* with error, unless it is empty */
@@ -71,6 +74,7 @@ typedef struct SnapshotTask {
     bool at_end;        /* the last chunk has been read */
     bool is_swept;      /* the sweep has been answered */
     bool is_cancelled;  /* nobody wants it any more */
+    unsigned scans;     /* of a table without a key: times that one began */
     SnapshotChunk chunks[SNAPSHOT_CHUNKS_AHEAD]; /* in order */
     int chunk_count;
 
@@ -107,6 +111,11 @@ typedef struct SnapshotAnswer {
 } SnapshotAnswer;
 
 void snapshot_task_chunk(SnapshotTask *task, const SnapshotAnswer *answer, int64_t now_ms);
+/*
+ * While a chunk is asked for: the table, which has no key, is read from its start. floor_lsn: where. What an
+ * earlier scan sent does not count any more, and is removed by the sweep.
+ */
+void snapshot_task_scan(SnapshotTask *task, uint64_t floor_lsn);
 void snapshot_task_stored(SnapshotTask *task);
 /* An empty chunk: there is nothing to sweep. */
 void snapshot_task_sweep(SnapshotTask *task, WhSlice chunk);

@@ -29,31 +29,35 @@ static const char end_query[] = "SELECT walhouse._snapshot_end($1::bigint, $2::t
 
 /* ---- life ---- */
 
-bool snapshot_worker_begin(SnapshotWorker *w, const SnapshotTask *task, const char *table, int64_t now_ms)
+void snapshot_worker_begin(SnapshotWorker *w, const SnapshotTask *task, const SnapshotTable *table,
+                           int64_t now_ms)
 {
     assert(!w->has_task);
-    w->table = strdup(table);
-    if (w->table == NULL)
-        return false;
     w->task = *task;
+    w->table = *table;
     w->has_task = true;
     w->started_ms = now_ms;
-    return true;
+    w->said_rows = -1;
+}
+
+void snapshot_worker_stop(SnapshotWorker *w)
+{
+    sql_close(&w->sql);
+    scan_close(&w->scan);
 }
 
 void snapshot_worker_end(SnapshotWorker *w)
 {
-    sql_close(&w->sql);
+    snapshot_worker_stop(w);
     if (w->has_task)
         snapshot_task_fini(&w->task);
-    free(w->table);
-    w->table = NULL;
     w->has_task = false;
 }
 
-void snapshot_worker_prepare(const SnapshotWorker *w, struct pollfd *fd)
+void snapshot_worker_prepare(const SnapshotWorker *w, struct pollfd *fds)
 {
-    *fd = (struct pollfd){.fd = sql_fd(&w->sql), .events = sql_events(&w->sql)};
+    fds[0] = (struct pollfd){.fd = sql_fd(&w->sql), .events = sql_events(&w->sql)};
+    fds[1] = (struct pollfd){.fd = sql_fd(&w->scan.sql), .events = sql_events(&w->scan.sql)};
 }
 
 /* When the task asks next, if no event comes before. */
@@ -81,7 +85,7 @@ int64_t snapshot_worker_due_ms(const SnapshotWorker *w)
 static void broke(SnapshotWorker *w, const Failure *failure, int64_t now_ms)
 {
     if (w->task.breaks == 0)
-        message_log(MESSAGE_WARNING, "snapshot of %s: Postgres cannot be asked now: %s", w->table,
+        message_log(MESSAGE_WARNING, "snapshot of %s: Postgres cannot be asked now: %s", w->table.label,
                     failure->text);
     snapshot_task_broken(&w->task, now_ms);
 }
@@ -118,6 +122,20 @@ static bool send_question(SnapshotWorker *w, SnapshotAsk ask, int64_t now_ms, Fa
     return true;
 }
 
+/* The next blocks of the table, or a snapshot to read them with. */
+static void ask_scan(SnapshotWorker *w, int64_t now_ms)
+{
+    Failure failure = {""};
+
+    snapshot_task_asked(&w->task, SNAPSHOT_ASK_CHUNK, now_ms);
+    if (w->scan.state == SCAN_CLOSED
+            ? !scan_open(&w->scan, w->settings->conninfo, w->settings->pipeline, now_ms, &failure)
+            : !scan_ask(&w->scan, w->task.id, now_ms, &failure)) {
+        scan_close(&w->scan);
+        broke(w, &failure, now_ms);
+    }
+}
+
 /* Asks what is to be asked now, over a connection that is opened or closed as that needs. */
 static void ask_next(SnapshotWorker *w, int64_t now_ms)
 {
@@ -134,7 +152,9 @@ static void ask_next(SnapshotWorker *w, int64_t now_ms)
         sql_close(&w->sql);
     if (ask == SNAPSHOT_ASK_NOTHING)
         return;
-    if (w->sql.state == SQL_CLOSED) {
+    if (ask == SNAPSHOT_ASK_CHUNK && !w->task.keyed) {
+        ask_scan(w, now_ms);
+    } else if (w->sql.state == SQL_CLOSED) {
         if (!sql_open(&w->sql, &settings, now_ms, &failure))
             broke(w, &failure, now_ms);
     } else if (w->sql.state == SQL_IDLE) {
@@ -198,7 +218,7 @@ static void handle_refusal(SnapshotWorker *w, const PGresult *result, int64_t no
         return;
     }
     if (w->task.refusals == 0)
-        message_log(MESSAGE_WARNING, "snapshot of %s: %s", w->table, reason.text);
+        message_log(MESSAGE_WARNING, "snapshot of %s: %s", w->table.label, reason.text);
     snapshot_task_refused(&w->task, primary ? primary : reason.text,
                           sql_error_is(result, SQLSTATE_QUERY_CANCELED), now_ms);
 }
@@ -236,7 +256,7 @@ static void handle_answer(SnapshotWorker *w, const PGresult *result, int64_t now
     }
 }
 
-void snapshot_worker_step(SnapshotWorker *w, short revents, int64_t now_ms)
+static void step_sql(SnapshotWorker *w, short revents, int64_t now_ms)
 {
     PGresult *result = NULL;
     Failure failure = {""};
@@ -248,12 +268,79 @@ void snapshot_worker_step(SnapshotWorker *w, short revents, int64_t now_ms)
         break;
     case SQL_BROKEN:
         /* An idle connection that breaks is made anew when it is needed. */
-        if (w->has_task && (w->task.asked != SNAPSHOT_ASK_NOTHING || asks_at_ms(w) <= now_ms))
+        if (w->task.asked != SNAPSHOT_ASK_NOTHING || asks_at_ms(w) <= now_ms)
             broke(w, &failure, now_ms);
         break;
     case SQL_CONNECTED:
     case SQL_NOTHING:
         break;
     }
+}
+
+/* ---- a table without a key ---- */
+
+static void scan_opened(SnapshotWorker *w, int64_t now_ms)
+{
+    Failure failure = {""};
+
+    message_log(
+        MESSAGE_INFO,
+        "snapshot of %s: a table without a key is read in one transaction, which holds back VACUUM until "
+        "it is through; it sees what committed up to %" PRIX32 "/%" PRIX32,
+        w->table.label, (uint32_t)(w->scan.floor_lsn >> 32), (uint32_t)w->scan.floor_lsn);
+    scan_begin(&w->scan);
+    snapshot_task_scan(&w->task, w->scan.floor_lsn);
+    if (!scan_ask(&w->scan, w->task.id, now_ms, &failure)) {
+        scan_close(&w->scan);
+        broke(w, &failure, now_ms);
+    }
+}
+
+static void scan_refused(SnapshotWorker *w, const Failure *failure, int64_t now_ms)
+{
+    if (w->task.refusals == 0)
+        message_log(MESSAGE_WARNING, "snapshot of %s: %s; it will start again", w->table.label,
+                    failure->text);
+    if (w->task.asked == SNAPSHOT_ASK_CHUNK)
+        snapshot_task_refused(&w->task, failure->text, false, now_ms);
+}
+
+static void step_scan(SnapshotWorker *w, short revents, int64_t now_ms)
+{
+    SnapshotAnswer answer;
+    Failure failure = {""};
+
+    /* Whatever it waits for: the slot, perhaps for long. */
+    if (w->task.is_cancelled || w->task.state != SNAPSHOT_READING) {
+        scan_close(&w->scan);
+        if (w->task.asked == SNAPSHOT_ASK_CHUNK)
+            snapshot_task_broken(&w->task, now_ms);
+        return;
+    }
+    switch (scan_step(&w->scan, revents, now_ms, &answer, &failure)) {
+    case SCAN_ANSWERED:
+        snapshot_task_chunk(&w->task, &answer, now_ms);
+        if (answer.status != SNAPSHOT_MORE)
+            scan_close(&w->scan);
+        break;
+    case SCAN_REFUSED:
+        scan_refused(w, &failure, now_ms);
+        break;
+    case SCAN_BROKEN:
+        if (w->task.asked == SNAPSHOT_ASK_CHUNK)
+            broke(w, &failure, now_ms);
+        break;
+    case SCAN_NOTHING:
+        if (w->scan.state == SCAN_OPENED)
+            scan_opened(w, now_ms);
+        break;
+    }
+}
+
+void snapshot_worker_step(SnapshotWorker *w, const struct pollfd *fds, int64_t now_ms)
+{
+    step_sql(w, fds[0].revents, now_ms);
+    if (!w->task.keyed)
+        step_scan(w, fds[1].revents, now_ms);
     ask_next(w, now_ms);
 }

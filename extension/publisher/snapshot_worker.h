@@ -2,6 +2,7 @@
  * snapshot_worker.h - does what a table's snapshot asks for next, over a short, ordinary connection.
  *
  *      snapshot_task --ask--> query --> answer --> snapshot_task
+ *                        \--> scan --> answer --/        (chunks of a table without a key)
  *
  * The connection is opened for a question and kept for the next ones, but never for long: not while nothing
  * is to be asked, and for a second at most, so that a smart shutdown, which waits for it, waits no longer.
@@ -11,8 +12,11 @@
 
 #include <poll.h>
 
+#include "snapshot_scan.h"
 #include "snapshot_task.h"
 #include "sql_connection.h"
+
+#define SNAPSHOT_WORKER_FDS 2
 
 typedef struct SnapshotSettings {
     const char *conninfo;
@@ -21,27 +25,42 @@ typedef struct SnapshotSettings {
     int chunk_ms; /* how long a chunk query should take */
 } SnapshotSettings;
 
+/* Whose rows they are. Names of Postgres, whatever the server's encoding, fit. */
+typedef struct SnapshotTable {
+    char schema[256];
+    char name[256];
+    char label[513]; /* both, for people */
+    char reason[16];
+    int64_t estimated_rows; /* -1: not known */
+} SnapshotTable;
+
 /* Zeroed but for settings: without a task. */
 typedef struct SnapshotWorker {
     const SnapshotSettings *settings;
     SqlConnection sql;
+    SnapshotScan scan; /* of a table without a key */
     bool has_task;
     SnapshotTask task;
-    char *table; /* its name, for people */
+    SnapshotTable table;
     int64_t started_ms;
+    int64_t said_rows; /* in the news */
 } SnapshotWorker;
 
-/* Takes a task over from the caller. table is copied. false: memory is short; the task stays the caller's. */
-bool snapshot_worker_begin(SnapshotWorker *worker, const SnapshotTask *task, const char *table,
+/* Takes a task over from the caller. */
+void snapshot_worker_begin(SnapshotWorker *worker, const SnapshotTask *task, const SnapshotTable *table,
                            int64_t now_ms);
 /* Ends the connection and forgets the task. May be called at any time. */
 void snapshot_worker_end(SnapshotWorker *worker);
 
-void snapshot_worker_prepare(const SnapshotWorker *worker, struct pollfd *fd);
+/* Ends its connections only: nothing more is read. */
+void snapshot_worker_stop(SnapshotWorker *worker);
+
+/* Fills SNAPSHOT_WORKER_FDS elements. */
+void snapshot_worker_prepare(const SnapshotWorker *worker, struct pollfd *fds);
 /* When it wants a step without its socket. */
 int64_t snapshot_worker_due_ms(const SnapshotWorker *worker);
 /* Goes on as far as it can. When the task is over, the caller looks at it and calls snapshot_worker_end(). */
-void snapshot_worker_step(SnapshotWorker *worker, short revents, int64_t now_ms);
+void snapshot_worker_step(SnapshotWorker *worker, const struct pollfd *fds, int64_t now_ms);
 
 /* The options of every session that serves snapshots. */
 #define SNAPSHOT_SESSION_OPTIONS                                                                             \

@@ -131,7 +131,7 @@ chunk_writer_event(ChunkWriter *writer, const RelationVersion *version, char ope
 
 	begin_chunk(writer);
 	select_schema(writer, version);
-	writer->next_ordinal++;
+	writer->next_ordinal += wh_ordinal_step(operation, writer->next_ordinal);
 	if (size > WH_MESSAGE_BYTES_MAX)
 	{
 		append_large(data, operation, size, row->body.data, key_size);

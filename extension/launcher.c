@@ -7,7 +7,8 @@
  *		disabled, a worker   --> the worker is told to end
  *		row gone, no worker  --> the pipeline's place in shared memory is free again
  *
- * It holds no transaction between two rounds. It is restarted by the postmaster if it fails.
+ * It also takes a floor sample for snapshots (floors.c) each round. It holds no transaction between two rounds. It is restarted
+ * by the postmaster if it fails.
  */
 #include "postgres.h"
 
@@ -30,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "floors.h"
 #include "walhouse.h"
 
 #define ROUND_MS			1000
@@ -224,6 +226,7 @@ walhouse_launcher_main(Datum arg)
 	{
 		MemoryContextReset(round_context);
 		run_round(round_context);
+		(void) floors_take();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ROUND_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

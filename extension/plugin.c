@@ -22,6 +22,7 @@
 #include "common/chunk.h"
 #include "chunk_writer.h"
 #include "compat.h"
+#include "output_settings.h"
 #include "plugin_options.h"
 
 /* Unpublished changes between two signs of life to the walsender's client. */
@@ -46,33 +47,6 @@ typedef struct PluginState
 	Datum	   *old_values;
 	bool	   *old_nulls;
 } PluginState;
-
-/*
- * What text output may depend on. In a walsender it is set for the session, which ends with the decoding; in an SQL
- * function it is undone when decoding ends.
- */
-static int
-fix_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"DateStyle", "ISO, YMD"},
-		{"IntervalStyle", "postgres"},
-		{"TimeZone", "UTC"},
-		{"extra_float_digits", "3"},
-		{"bytea_output", "hex"},
-		{"lc_monetary", "C"},
-		{"xmloption", "content"},
-		{"xmlbinary", "base64"},
-		{"quote_all_identifiers", "off"},
-		{"search_path", "pg_catalog"},
-	};
-	int			nest_level = am_walsender ? 0 : NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 nest_level ? GUC_ACTION_SAVE : GUC_ACTION_SET, true, 0, false);
-	return nest_level;
-}
 
 static void
 plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_init)
@@ -101,7 +75,11 @@ plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool i
 	state->nulls = palloc(sizeof(bool) * MaxTupleAttributeNumber);
 	state->old_values = palloc(sizeof(Datum) * MaxTupleAttributeNumber);
 	state->old_nulls = palloc(sizeof(bool) * MaxTupleAttributeNumber);
-	state->guc_nest_level = fix_settings();
+	/* In a walsender for the session, which ends with the decoding; in an SQL function until decoding ends. */
+	if (am_walsender)
+		output_settings_set();
+	else
+		state->guc_nest_level = output_settings_begin();
 	ctx->output_plugin_private = state;
 	MemoryContextSwitchTo(old);
 }
@@ -113,7 +91,6 @@ plugin_shutdown(LogicalDecodingContext *ctx)
 
 	if (state == NULL)
 		return;
-	relation_cache_destroy(state->relations);
 	if (state->guc_nest_level)
 		AtEOXact_GUC(true, state->guc_nest_level);
 	ctx->output_plugin_private = NULL;

@@ -61,8 +61,8 @@ parse_publications(const char *text)
 	return copies;
 }
 
-static OutOfRangePolicy
-parse_out_of_range(const char *text)
+OutOfRangePolicy
+out_of_range_parse(const char *text)
 {
 	static const char *const names[] = {
 		[OUT_OF_RANGE_DLQ] = "dlq",
@@ -102,7 +102,7 @@ plugin_options_parse(List *options, PluginOptions *parsed)
 		else if (strcmp(option->defname, "messages") == 0)
 			parsed->messages = parse_boolean("messages", value);
 		else if (strcmp(option->defname, "out_of_range") == 0)
-			parsed->out_of_range = parse_out_of_range(value);
+			parsed->out_of_range = out_of_range_parse(value);
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

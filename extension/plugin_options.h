@@ -19,4 +19,7 @@ typedef struct PluginOptions
 /* options: list of DefElem. Errors name the option and what it takes. Allocates in the current context. */
 extern void plugin_options_parse(List *options, PluginOptions *parsed);
 
+/* 'dlq', 'null' or 'clamp'; an error for anything else. */
+extern OutOfRangePolicy out_of_range_parse(const char *text);
+
 #endif

@@ -17,6 +17,7 @@
 #include "catalog/pg_publication.h"
 #include "catalog/pg_publication_namespace.h"
 #include "catalog/pg_publication_rel.h"
+#include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -32,6 +33,8 @@
 
 struct RelationCache
 {
+	dlist_node	node;
+	MemoryContextCallback on_reset;
 	MemoryContext context;
 	HTAB	   *versions;
 	List	   *publication_names;
@@ -41,10 +44,10 @@ struct RelationCache
 };
 
 /*
- * Invalidation callbacks cannot be unregistered, so they are registered once per backend and find the cache in use
- * here; NULL when nothing is being decoded.
+ * Invalidation callbacks cannot be unregistered, so they are registered once per backend and find the living caches here:
+ * one while something is decoded or a snapshot's chunk is read. Each leaves with its memory context, also after an error.
  */
-static RelationCache *current_cache = NULL;
+static dlist_head caches = DLIST_STATIC_INIT(caches);
 static bool callbacks_registered = false;
 
 static void
@@ -61,28 +64,37 @@ invalidate_all(RelationCache *cache)
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	RelationVersion *version;
+	dlist_iter	iter;
 
-	if (current_cache == NULL)
-		return;
-	if (!OidIsValid(relid))
+	dlist_foreach(iter, &caches)
 	{
-		invalidate_all(current_cache);
-		return;
+		RelationCache *cache = dlist_container(RelationCache, node, iter.cur);
+		RelationVersion *version;
+
+		if (!OidIsValid(relid))
+		{
+			invalidate_all(cache);
+			continue;
+		}
+		version = hash_search(cache->versions, &relid, HASH_FIND, NULL);
+		if (version)
+			version->valid = false;
 	}
-	version = hash_search(current_cache->versions, &relid, HASH_FIND, NULL);
-	if (version)
-		version->valid = false;
 }
 
 /* A publication, its tables or schemas, a schema's or a type's name. */
 static void
 catalog_changed(Datum arg, int cache_id, uint32 hash_value)
 {
-	if (current_cache == NULL)
-		return;
-	current_cache->publications_valid = false;
-	invalidate_all(current_cache);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &caches)
+	{
+		RelationCache *cache = dlist_container(RelationCache, node, iter.cur);
+
+		cache->publications_valid = false;
+		invalidate_all(cache);
+	}
 }
 
 static void
@@ -98,6 +110,12 @@ register_callbacks(void)
 	callbacks_registered = true;
 }
 
+static void
+leave_caches(void *cache)
+{
+	dlist_delete(&((RelationCache *) cache)->node);
+}
+
 RelationCache *
 relation_cache_create(MemoryContext context, List *publications)
 {
@@ -109,15 +127,11 @@ relation_cache_create(MemoryContext context, List *publications)
 	cache->versions = hash_create("walhouse relations", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	cache->publications_context = AllocSetContextCreate(context, "walhouse publications", ALLOCSET_SMALL_SIZES);
 	register_callbacks();
-	current_cache = cache;
+	dlist_push_head(&caches, &cache->node);
+	cache->on_reset.func = leave_caches;
+	cache->on_reset.arg = cache;
+	MemoryContextRegisterResetCallback(context, &cache->on_reset);
 	return cache;
-}
-
-void
-relation_cache_destroy(RelationCache *cache)
-{
-	if (current_cache == cache)
-		current_cache = NULL;
 }
 
 static void
@@ -205,19 +219,25 @@ find_actions(RelationCache *cache, Relation relation, RelationVersion *version)
 	}
 }
 
-/*
- * The key columns' attribute numbers, in index order; returns their count, 0 for a table without a usable key. Under
- * REPLICA IDENTITY FULL the primary key identifies rows if there is one: the old tuple holds it too.
- */
-static int
-find_key(Relation relation, AttrNumber *attnums)
+/* Under REPLICA IDENTITY FULL the primary key identifies rows if there is one: the old tuple holds it too. */
+Oid
+relation_key_index(Relation relation)
 {
 	Oid			index_oid = RelationGetReplicaIndex(relation);
-	Relation	index;
-	int			count;
 
 	if (!OidIsValid(index_oid) && relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
 		index_oid = primary_key_index(relation);
+	return index_oid;
+}
+
+/* The key columns' attribute numbers, in index order; returns their count, 0 for a table without a usable key. */
+int
+relation_find_key(Relation relation, AttrNumber *attnums)
+{
+	Oid			index_oid = relation_key_index(relation);
+	Relation	index;
+	int			count;
+
 	if (!OidIsValid(index_oid))
 		return 0;
 	index = RelationIdGetRelation(index_oid);
@@ -248,7 +268,7 @@ choose_encoders(RelationVersion *version, Relation relation)
 	int			count = 0;
 
 	version->columns = MemoryContextAllocZero(version->context, sizeof(ColumnEncoder) * Max(desc->natts, 1));
-	version->key_column_count = find_key(relation, key);
+	version->key_column_count = relation_find_key(relation, key);
 	for (int i = 0; i < version->key_column_count; i++)
 		column_encoder_init(&version->columns[count++], TupleDescAttr(desc, key[i] - 1), true, version->context);
 	for (int i = 0; i < desc->natts; i++)

@@ -27,13 +27,14 @@ typedef struct RelationVersion
 
 typedef struct RelationCache RelationCache;
 
-/*
- * A cache that lives in context and dies with it. publications: list of names (char *). One at a time per backend, as
- * decoding is.
- */
+/* A cache that lives in context and dies with it. publications: list of names (char *). */
 extern RelationCache *relation_cache_create(MemoryContext context, List *publications);
-extern void relation_cache_destroy(RelationCache *cache);
-/* Needs a historic snapshot in force: call from a change callback. */
+/* Shows the relation as the catalogs in force do: a historic snapshot's in a change callback, today's elsewhere. */
 extern RelationVersion *relation_cache_get(RelationCache *cache, Relation relation);
+
+/* The index whose columns are the rows' key, usable or not; InvalidOid: none. */
+extern Oid	relation_key_index(Relation relation);
+/* attnums has room for INDEX_MAX_KEYS. */
+extern int	relation_find_key(Relation relation, AttrNumber *attnums);
 
 #endif

@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "floors.h"
 #include "walhouse.h"
 
 PG_MODULE_MAGIC;
@@ -109,5 +110,6 @@ _PG_init(void)
 	define_settings();
 	walhouse_shmem_init();
 	walhouse_guard_drop();
+	walhouse_floors_shmem_init();
 	walhouse_register_launcher();
 }

@@ -34,7 +34,7 @@ static void read_schema(WhReader *record, WhChunkItem *item)
         wh_reader_fail(record, "the fingerprint is not that of the schema's bytes");
 }
 
-/* The transaction, schema and ordinal of an event. */
+/* The transaction, schema and ordinal of the event whose operation item holds. */
 static void read_place(WhChunkReader *chunk, WhReader *record, WhChunkItem *item)
 {
     if (!chunk->in_transaction)
@@ -47,15 +47,16 @@ static void read_place(WhChunkReader *chunk, WhReader *record, WhChunkItem *item
     item->event.commit_lsn = chunk->commit_lsn;
     item->event.xid = chunk->xid;
     item->event.commit_time_us = chunk->commit_time_us;
-    item->event.ordinal = chunk->next_ordinal++;
+    item->event.ordinal = chunk->next_ordinal;
+    chunk->next_ordinal += wh_ordinal_step(item->event.operation, chunk->next_ordinal);
 }
 
 static void read_event(WhChunkReader *chunk, WhReader *record, char operation, WhChunkItem *item)
 {
     uint64_t key_size;
 
-    read_place(chunk, record, item);
     item->event.operation = operation;
+    read_place(chunk, record, item);
     item->event.flags = wh_get_u8(record);
     item->event.lists = wh_lists_get(record, item->event.flags);
     key_size = wh_get_varint(record);
@@ -69,10 +70,10 @@ static void read_event(WhChunkReader *chunk, WhReader *record, char operation, W
 /* An event whose row no message can hold: its key and how large it would have been. */
 static void read_large(WhChunkReader *chunk, WhReader *record, WhChunkItem *item)
 {
-    read_place(chunk, record, item);
     item->event.operation = (char)wh_get_u8(record);
     if (item->event.operation == '\0' || strchr("IUDR", item->event.operation) == NULL)
         wh_reader_fail(record, "unknown operation");
+    read_place(chunk, record, item);
     item->size = wh_get_varint(record);
     item->event.body = wh_get_bytes(record, wh_reader_left(record));
     item->key_size = item->event.body.size;
@@ -147,6 +148,7 @@ static void read_record(WhChunkReader *chunk, WhChunkItem *item)
     case WH_OP_INSERT:
     case WH_OP_UPDATE:
     case WH_OP_DELETE:
+    case WH_OP_SNAPSHOT:
     case WH_OP_TRUNCATE:
         read_event(chunk, &record, type, item);
         break;

@@ -146,6 +146,34 @@ static void rows_too_large_leave_their_key(void **state)
     vectors_free(v);
 }
 
+static void rows_under_a_floor_share_an_ordinal(void **state)
+{
+    Vectors *v = vectors_read("wire-1.txt");
+    WhChunkReader chunk = open_chunk(v, "chunk.snapshot");
+    WhChunkItem item;
+
+    (void)state;
+    (void)expect(&chunk, WH_CHUNK_SCHEMA);
+    for (int i = 0; i < 2; i++) {
+        item = expect(&chunk, WH_CHUNK_EVENT);
+        assert_int_equal(item.event.operation, WH_OP_SNAPSHOT);
+        assert_true(item.event.ordinal == 0);
+        assert_int_equal(item.key_size, 8);
+        assert_int_equal(item.event.xid, 0);
+    }
+    (void)expect(&chunk, WH_CHUNK_END);
+    chunk = open_chunk(v, "chunk.scan");
+    (void)expect(&chunk, WH_CHUNK_SCHEMA);
+    for (uint64_t ordinal = 41; ordinal <= 42; ordinal++) {
+        item = expect(&chunk, WH_CHUNK_EVENT);
+        assert_int_equal(item.event.operation, WH_OP_SNAPSHOT);
+        assert_true(item.event.ordinal == ordinal);
+        assert_int_equal(item.key_size, 0);
+    }
+    (void)expect(&chunk, WH_CHUNK_END);
+    vectors_free(v);
+}
+
 static void malformed_chunks_are_refused_with_a_reason(void **state)
 {
     Vectors *v = vectors_read("malformed-1.txt");
@@ -187,14 +215,14 @@ static uint64_t next_random(uint64_t *state)
  * crash. */
 static void damaged_chunks_are_survived(void **state)
 {
-    static const char *const names[] = {"chunk.whole", "chunk.first_half", "chunk.two_transactions",
-                                        "chunk.messages", "chunk.large"};
+    static const char *const names[] = {"chunk.whole",    "chunk.first_half", "chunk.two_transactions",
+                                        "chunk.messages", "chunk.large",      "chunk.snapshot"};
     Vectors *v = vectors_read("wire-1.txt");
     uint64_t random = 88172645463325252u;
 
     (void)state;
     for (int round = 0; round < 20000; round++) {
-        WhSlice whole = vectors_find(v, names[round % 5]);
+        WhSlice whole = vectors_find(v, names[round % 6]);
         size_t size =
             next_random(&random) % 2 ? whole.size : (size_t)(next_random(&random) % (whole.size + 1));
         uint8_t *bytes = malloc(size ? size : 1);
@@ -225,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_transaction_may_end_in_another_chunk),
         cmocka_unit_test(logical_messages_stand_in_their_place),
         cmocka_unit_test(rows_too_large_leave_their_key),
+        cmocka_unit_test(rows_under_a_floor_share_an_ordinal),
         cmocka_unit_test(malformed_chunks_are_refused_with_a_reason),
         cmocka_unit_test(damaged_chunks_are_survived),
     };

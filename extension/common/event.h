@@ -31,6 +31,15 @@ static inline bool wh_event_is_whole(uint8_t flags)
 
 #define WH_ORDINAL_LIMIT (UINT64_C(1) << 48) /* ordinals are below it */
 
+/*
+ * How far the ordinal of an event is from the next one's in a chunk. Rows that a snapshot read under a floor
+ * share ordinal 0: each is the only one of its key.
+ */
+static inline uint64_t wh_ordinal_step(char operation, uint64_t ordinal)
+{
+    return operation == WH_OP_SNAPSHOT && ordinal == 0 ? 0 : 1;
+}
+
 /* An event's bytes before its lists and body are at most this long. */
 #define WH_EVENT_HEAD_BYTES_MAX (3 + 2 + 8 + 8 + WH_VARINT_BYTES_MAX + 4 + 8)
 

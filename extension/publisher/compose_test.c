@@ -48,6 +48,8 @@ static void chunks_become_the_golden_messages(void **state)
     check_chunk(v, "chunk.second_half", 2);
     check_chunk(v, "chunk.two_transactions", 2);
     check_chunk(v, "chunk.large", 1);
+    check_chunk(v, "chunk.snapshot", 2);
+    check_chunk(v, "chunk.scan", 2);
     check_chunk(v, "chunk.empty", 0);
     vectors_free(v);
 }

@@ -9,7 +9,8 @@ CREATE FUNCTION create_pipeline(
 	replication_factor int DEFAULT 1,
 	properties_file text DEFAULT NULL,
 	messages boolean DEFAULT true,
-	out_of_range text DEFAULT 'dlq') RETURNS void
+	out_of_range text DEFAULT 'dlq',
+	snapshot text DEFAULT 'initial') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -21,6 +22,7 @@ BEGIN
 	PERFORM walhouse._require_superuser();
 	PERFORM walhouse._check_options(pipeline, brokers, prefix, partitions, replication_factor, properties_file);
 	PERFORM walhouse._check_out_of_range(out_of_range);
+	PERFORM walhouse._check_snapshot_mode(snapshot);
 	PERFORM walhouse._check_server();
 	PERFORM walhouse._check_publication(publication);
 	IF EXISTS (SELECT FROM walhouse.pipeline p WHERE p.name = pipeline) THEN
@@ -42,10 +44,11 @@ BEGIN
 	SELECT pipeline, publication, slot, brokers, prefix, partitions, replication_factor, properties_file,
 		coalesce(messages, true), out_of_range, i.system_identifier, i.timeline, base_lsn
 	FROM walhouse._server_identity() i;
+	PERFORM walhouse._begin_capture(pipeline, snapshot);
 	PERFORM walhouse._wake_launcher();
 END $$;
-COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text, boolean, text) IS
-	'captures the publication''s changes from now on and carries them to Kafka';
+COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text, boolean, text, text) IS
+	'carries the publication''s tables to Kafka: the rows they hold, and every change from now on';
 
 CREATE FUNCTION _set_enabled(pipeline text, enabled boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

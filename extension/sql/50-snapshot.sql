@@ -1,0 +1,318 @@
+/* ---- snapshots: the rows that tables hold already ---- */
+
+CREATE TABLE snapshot (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	pipeline text NOT NULL REFERENCES pipeline ON DELETE CASCADE,
+	relation oid NOT NULL,
+	schema_name text NOT NULL,
+	table_name text NOT NULL,
+	part oid,				/* only this partition of it */
+	condition text,			/* only these rows; every name in it is qualified */
+	reason text NOT NULL CHECK (reason IN ('initial', 'joined', 'rewritten', 'requested', 'resync')),
+	state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'failed', 'cancelled')),
+	keyed boolean NOT NULL,
+	min_xid xid8,			/* chunks wait until all older transactions ended; NULL: not stamped yet */
+	min_lsn pg_lsn,			/* where the WAL ended just before min_xid was the next transaction id */
+	last_key text[],		/* of the last row that Kafka acknowledged */
+	floor_lsn pg_lsn,		/* of the rows sent so far: the lowest, without a key that of the scan */
+	rows_done bigint NOT NULL DEFAULT 0,
+	estimated_rows bigint,
+	requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	started_at timestamptz,
+	updated_at timestamptz,
+	finished_at timestamptz,
+	error text
+);
+CREATE INDEX ON snapshot (pipeline, relation);
+CREATE INDEX ON snapshot (pipeline) WHERE state IN ('waiting', 'running');
+COMMENT ON TABLE snapshot IS 'one row a request; SELECT * FROM walhouse.snapshot_status shows them';
+
+/* What a publication gives of each table, as it was when the pipeline's snapshots of it were requested. */
+CREATE TABLE captured (
+	pipeline text NOT NULL REFERENCES pipeline ON DELETE CASCADE,
+	relation oid NOT NULL,
+	row_filter text,
+	columns text,			/* attribute numbers of the column list; NULL: all */
+	key text,				/* attribute numbers; NULL: no usable key */
+	filled int2[] NOT NULL,	/* attributes whose older rows hold a default that no event has told */
+	parts oid[] NOT NULL,	/* leaf partitions, where they are published as their root */
+	PRIMARY KEY (pipeline, relation)
+);
+COMMENT ON TABLE captured IS 'which published tables of a pipeline are covered by its snapshots and its stream';
+
+CREATE FUNCTION _take_floor(OUT floor_lsn pg_lsn, OUT next_xid xid8) RETURNS record
+	AS 'MODULE_PATHNAME', 'walhouse_take_floor' LANGUAGE C STRICT VOLATILE;
+CREATE FUNCTION _estimate_rows(relation oid) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'walhouse_estimate_rows' LANGUAGE C STRICT VOLATILE;
+
+/* The publication's row filter of a table, every name in it qualified; NULL: all rows. */
+CREATE FUNCTION _row_filter(publication text, relation oid) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT pg_get_expr(r.prqual, r.prrelid)
+	FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid JOIN pg_class c ON c.oid = r.prrelid
+	WHERE p.pubname = publication AND r.prrelid = relation AND NOT p.puballtables
+		AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = c.relnamespace)
+$$;
+
+/* The attribute numbers of the key that identifies a table's rows in the stream, as relcache.c finds it; NULL: none. */
+CREATE FUNCTION _table_key(relation oid) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT array_to_string((i.indkey::int2[])[0 : i.indnkeyatts - 1], ' ')
+	FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid
+	WHERE c.oid = relation AND i.indisunique AND i.indisvalid AND i.indimmediate
+		AND (c.relreplident IN ('d', 'f') AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
+$$;
+
+/* The leaf partitions of a partitioned table; of any other there are none. Not pg_partition_tree(): it waits for locks. */
+CREATE FUNCTION _leaf_partitions(relation oid) RETURNS oid[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH RECURSIVE tree(oid, kind) AS (
+		SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = relation AND c.relkind = 'p'
+		UNION ALL
+		SELECT h.inhrelid, k.relkind FROM tree JOIN pg_inherits h ON h.inhparent = tree.oid JOIN pg_class k ON k.oid = h.inhrelid
+	)
+	SELECT coalesce(array_agg(tree.oid ORDER BY tree.oid), '{}') FROM tree WHERE tree.kind <> 'p'
+$$;
+
+CREATE FUNCTION _published(publication text)
+	RETURNS TABLE (relation oid, row_filter text, columns text, key text, filled int2[], parts oid[])
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.oid, walhouse._row_filter(p.pubname, c.oid),
+		CASE WHEN NOT p.puballtables AND NOT EXISTS (SELECT FROM pg_publication_namespace s
+			WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace) THEN r.prattrs::text END,
+		walhouse._table_key(c.oid),
+		coalesce((SELECT array_agg(DISTINCT a.attnum ORDER BY a.attnum) FROM pg_attribute a
+			WHERE a.attrelid = ANY (c.oid || l.parts) AND a.atthasmissing AND NOT a.attisdropped), '{}'),
+		l.parts
+	FROM pg_publication p
+	CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) t
+	JOIN pg_class c ON c.oid = t.relid
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+	CROSS JOIN LATERAL (SELECT CASE WHEN c.relkind = 'p' THEN walhouse._leaf_partitions(c.oid) ELSE '{}' END AS parts) l
+	WHERE p.pubname = publication AND n.nspname <> 'walhouse'
+$$;
+
+/* Writes a request down; the publisher looks when this transaction has committed and its stream has come to this place. */
+CREATE FUNCTION _request_snapshot(pipeline text, relation oid, reason text, condition text DEFAULT NULL,
+	part oid DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	request bigint;
+BEGIN
+	INSERT INTO walhouse.snapshot (pipeline, relation, schema_name, table_name, part, condition, reason, keyed, estimated_rows)
+	SELECT pipeline, relation, n.nspname, c.relname, part, condition, reason, walhouse._table_key(relation) IS NOT NULL,
+		CASE WHEN condition IS NULL THEN walhouse._estimate_rows(coalesce(part, relation)) END
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
+	RETURNING id INTO request;
+	PERFORM pg_logical_emit_message(true, 'walhouse.snapshot', pipeline);
+	RETURN request;
+END $$;
+
+/*
+ * Brings walhouse.captured in line with what the pipeline's publication gives now, and requests a snapshot of what joined or
+ * came to look otherwise. created: tables that the running command made; their rows are all in the stream.
+ */
+CREATE FUNCTION _align_captured(pipeline text, created oid[] DEFAULT '{}') RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	t record;
+	new_part oid;
+BEGIN
+	FOR t IN
+		SELECT coalesce(p.relation, c.relation) AS relation, p.relation IS NULL AS has_left, c.relation IS NULL AS is_new,
+			(p.row_filter, p.columns, p.key) IS DISTINCT FROM (c.row_filter, c.columns, c.key) OR NOT p.filled <@ c.filled
+				AS looks_otherwise,
+			p.row_filter, p.columns, p.key, p.filled, p.parts, c.parts AS known_parts
+		FROM (SELECT s.* FROM walhouse.pipeline l, walhouse._published(l.publication) s WHERE l.name = pipeline) p
+		FULL JOIN (SELECT c.* FROM walhouse.captured c WHERE c.pipeline = pipeline) c ON c.relation = p.relation
+		WHERE (p.relation, p.row_filter, p.columns, p.key, p.filled, p.parts)
+			IS DISTINCT FROM (c.relation, c.row_filter, c.columns, c.key, c.filled, c.parts)
+		ORDER BY 1
+	LOOP
+		IF t.has_left THEN
+			DELETE FROM walhouse.captured c WHERE c.pipeline = pipeline AND c.relation = t.relation;
+			CONTINUE;
+		END IF;
+		INSERT INTO walhouse.captured AS c (pipeline, relation, row_filter, columns, key, filled, parts)
+		VALUES (pipeline, t.relation, t.row_filter, t.columns, t.key, t.filled, t.parts)
+		ON CONFLICT ON CONSTRAINT captured_pkey DO UPDATE
+			SET (row_filter, columns, key, filled, parts) = (t.row_filter, t.columns, t.key, t.filled, t.parts);
+		IF t.is_new THEN
+			IF NOT t.relation = ANY (created) THEN
+				PERFORM walhouse._request_snapshot(pipeline, t.relation, 'joined');
+			END IF;
+		ELSIF t.looks_otherwise THEN
+			PERFORM walhouse._request_snapshot(pipeline, t.relation, 'rewritten');
+		ELSE
+			FOR new_part IN SELECT u FROM unnest(t.parts) u WHERE NOT u = ANY (t.known_parts) AND NOT u = ANY (created) LOOP
+				-- Without a key rows cannot be told apart: all are read again.
+				PERFORM walhouse._request_snapshot(pipeline, t.relation, 'joined',
+					part => CASE WHEN t.key IS NOT NULL THEN new_part END);
+			END LOOP;
+		END IF;
+	END LOOP;
+END $$;
+
+CREATE FUNCTION _check_snapshot_mode(snapshot text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF snapshot IS NULL OR snapshot NOT IN ('initial', 'never') THEN
+		RAISE EXCEPTION 'invalid snapshot mode "%"', snapshot USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give ''initial'' to send the rows that the tables hold already, or ''never''.';
+	END IF;
+END $$;
+
+/*
+ * The tables of a new pipeline. Its slot is there already, and waited for every transaction that ran before: stamped now, the
+ * requests have at most those of the last moments to wait for.
+ */
+CREATE FUNCTION _begin_capture(pipeline text, snapshot text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	stamp record;
+BEGIN
+	INSERT INTO walhouse.captured SELECT pipeline, t.*
+	FROM walhouse.pipeline p, walhouse._published(p.publication) t WHERE p.name = pipeline;
+	IF snapshot = 'initial' THEN
+		PERFORM walhouse._request_snapshot(pipeline, c.relation, 'initial')
+		FROM walhouse.captured c WHERE c.pipeline = pipeline ORDER BY c.relation;
+		-- After the list of tables was read: the argument is in walhouse._snapshot_work().
+		SELECT * INTO stamp FROM walhouse._take_floor();
+		UPDATE walhouse.snapshot s SET min_xid = stamp.next_xid, min_lsn = stamp.floor_lsn WHERE s.pipeline = pipeline;
+	END IF;
+END $$;
+
+/* ---- what the publisher asks ---- */
+
+/*
+ * The open requests of the pipeline, in order. What is not among them any more has been cancelled, or is over. It gives way to
+ * whoever wants the tables for himself (DROP EXTENSION) sooner than the server looks for deadlocks.
+ */
+CREATE FUNCTION _snapshot_work(pipeline text)
+	RETURNS TABLE (id bigint, keyed boolean, last_key text[], rows_done bigint, floor_lsn pg_lsn, min_xid xid8)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+	_pipeline ALIAS FOR pipeline;
+	visible bigint[];
+	stamp record;
+BEGIN
+	BEGIN
+		PERFORM walhouse._align_captured(_pipeline);
+	EXCEPTION WHEN lock_not_available OR deadlock_detected OR unique_violation THEN
+		-- Somebody's DDL is about the same table at this moment; next time.
+		NULL;
+	END;
+	-- A later request for all of a table stands for the earlier ones; tables that left need none.
+	WITH moot AS (
+		SELECT s.id, EXISTS (SELECT FROM walhouse.captured c WHERE c.pipeline = s.pipeline AND c.relation = s.relation) AS is_captured
+		FROM walhouse.snapshot s
+		WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running')
+			AND (NOT EXISTS (SELECT FROM walhouse.captured c WHERE c.pipeline = s.pipeline AND c.relation = s.relation)
+				OR EXISTS (SELECT FROM walhouse.snapshot l WHERE l.pipeline = s.pipeline AND l.relation = s.relation AND l.id > s.id
+					AND l.state IN ('waiting', 'running') AND l.condition IS NULL AND l.part IS NULL
+					AND l.reason IN ('joined', 'rewritten', 'resync')))
+		FOR UPDATE SKIP LOCKED
+	)
+	UPDATE walhouse.snapshot s SET state = 'cancelled', finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+		error = CASE WHEN m.is_captured THEN 'a later request stands for it' ELSE 'the table is not published any more' END
+	FROM moot m WHERE m.id = s.id;
+	/*
+	 * The stamp. A request that is seen here was made by a transaction that has ended, and with it whatever made the request
+	 * necessary: the table joined, was rewritten. A transaction that may have been decoded without it had logged a change, so
+	 * it had its id, before that transaction's commit; all such ids are below the next one that is read now, after that commit
+	 * was seen. A chunk that waits until none below it runs (extension/floors.c) sees all that they did.
+	 */
+	SELECT array_agg(s.id) INTO visible FROM walhouse.snapshot s
+	WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running') AND s.min_xid IS NULL;
+	IF visible IS NOT NULL THEN
+		SELECT * INTO stamp FROM walhouse._take_floor();
+		UPDATE walhouse.snapshot s SET min_xid = stamp.next_xid, min_lsn = stamp.floor_lsn WHERE s.id = ANY (visible);
+	END IF;
+	RETURN QUERY SELECT s.id, s.keyed, s.last_key, s.rows_done, s.floor_lsn, s.min_xid FROM walhouse.snapshot s
+		WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running') AND s.min_xid IS NOT NULL ORDER BY s.id;
+END $$;
+
+/* The next rows of a table with a key; status is 'more', 'end' or 'wait'. See extension/snapshot.c. */
+CREATE FUNCTION _snapshot_chunk(id bigint, after text[], max_rows int, max_bytes int,
+	OUT status text, OUT data bytea, OUT last_key text[], OUT rows int, OUT floor_lsn pg_lsn) RETURNS record
+	AS 'MODULE_PATHNAME', 'walhouse_snapshot_chunk' LANGUAGE C VOLATILE;
+
+/*
+ * Rows of a table without a key, in the caller's one REPEATABLE READ transaction. first_block is 0, then the next_block of the
+ * call before: a number that says nothing else. data is NULL when no row was found on the way; 'wait': end the transaction,
+ * and begin again later.
+ */
+CREATE FUNCTION _snapshot_scan(id bigint, first_block bigint, max_bytes int, floor_lsn pg_lsn, first_ordinal bigint,
+	OUT status text, OUT data bytea, OUT next_block bigint, OUT rows int) RETURNS record
+	AS 'MODULE_PATHNAME', 'walhouse_snapshot_scan' LANGUAGE C STRICT VOLATILE;
+
+/* A chunk with the event that removes what is not in the table any more; NULL: nothing is to be removed. */
+CREATE FUNCTION _snapshot_sweep(id bigint) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'walhouse_snapshot_sweep' LANGUAGE C STRICT VOLATILE;
+
+/* Kafka has acknowledged these rows. A scan of a table without a key that begins again counts from the start. */
+CREATE FUNCTION _snapshot_progress(id bigint, last_key text[], rows bigint, floor_lsn pg_lsn) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE walhouse.snapshot s SET
+		state = 'running',
+		last_key = coalesce(_snapshot_progress.last_key, s.last_key),
+		rows_done = CASE WHEN s.keyed OR s.floor_lsn = _snapshot_progress.floor_lsn THEN s.rows_done ELSE 0 END
+			+ coalesce(_snapshot_progress.rows, 0),
+		floor_lsn = CASE WHEN s.keyed THEN least(s.floor_lsn, _snapshot_progress.floor_lsn)
+			ELSE coalesce(_snapshot_progress.floor_lsn, s.floor_lsn) END,
+		started_at = coalesce(s.started_at, clock_timestamp()),
+		updated_at = clock_timestamp(),
+		error = NULL
+	WHERE s.id = _snapshot_progress.id AND s.state IN ('waiting', 'running')
+$$;
+
+/* Done, or failed with the error. Of what is over, the last five of each table are kept. */
+CREATE FUNCTION _snapshot_end(id bigint, error text DEFAULT NULL) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE walhouse.snapshot s SET
+		state = CASE WHEN _snapshot_end.error IS NULL THEN 'done' ELSE 'failed' END,
+		error = _snapshot_end.error,
+		started_at = coalesce(s.started_at, clock_timestamp()),
+		updated_at = clock_timestamp(),
+		finished_at = clock_timestamp()
+	WHERE s.id = _snapshot_end.id AND s.state IN ('waiting', 'running');
+	DELETE FROM walhouse.snapshot o USING (
+		SELECT s.id, row_number() OVER (PARTITION BY s.pipeline, s.relation ORDER BY s.id DESC) AS n
+		FROM walhouse.snapshot s JOIN walhouse.snapshot e ON e.pipeline = s.pipeline AND e.relation = s.relation
+		WHERE e.id = _snapshot_end.id AND s.state NOT IN ('waiting', 'running')) k
+	WHERE o.id = k.id AND k.n > 5
+$$;
+
+/* ---- for people ---- */
+
+CREATE FUNCTION snapshot(pipeline text, "table" regclass, "where" text DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	known bigint;
+BEGIN
+	PERFORM walhouse._require_superuser();
+	IF NOT EXISTS (SELECT FROM walhouse.pipeline p WHERE p.name = pipeline) THEN
+		RAISE EXCEPTION 'pipeline "%" does not exist', pipeline USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT pipeline FROM walhouse.status; lists the pipelines.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM walhouse.pipeline p, walhouse._published(p.publication) t
+		WHERE p.name = pipeline AND t.relation = "table") THEN
+		RAISE EXCEPTION 'table "%" is not published by pipeline "%"', "table", pipeline USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'SELECT * FROM pg_publication_tables; lists what each publication gives.';
+	END IF;
+	SELECT s.id INTO known FROM walhouse.snapshot s
+	WHERE s.pipeline = pipeline AND s.relation = "table" AND s.part IS NULL AND s.condition IS NOT DISTINCT FROM "where"
+		AND s.state = 'waiting';
+	IF known IS NOT NULL THEN
+		RETURN known;
+	END IF;
+	RETURN walhouse._request_snapshot(pipeline, "table", 'requested', "where");
+END $$;
+COMMENT ON FUNCTION snapshot(text, regclass, text) IS
+	'sends the rows that a table holds, or those of them that the condition names, again';

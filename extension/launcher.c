@@ -154,7 +154,7 @@ update_pipeline(const PipelineRow *row)
 	}
 	if (state->worker_requested && TimestampDifferenceExceeds(state->worker_requested_at, now, WORKER_START_MS))
 		state->worker_requested = false;
-	if (row->enabled && state->worker_pid == 0 && !state->worker_requested && state->held_until <= now)
+	if (row->enabled && state->worker_pid == 0 && !state->worker_requested && state->held_until <= now && state->held_by == 0)
 	{
 		state->worker_requested = true;
 		state->worker_requested_at = now;

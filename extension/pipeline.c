@@ -36,12 +36,14 @@ PG_FUNCTION_INFO_V1(walhouse_create_slot);
 PG_FUNCTION_INFO_V1(walhouse_drop_slot);
 PG_FUNCTION_INFO_V1(walhouse_server_identity);
 PG_FUNCTION_INFO_V1(walhouse_stop_worker);
+PG_FUNCTION_INFO_V1(walhouse_hold_worker);
+PG_FUNCTION_INFO_V1(walhouse_announce_change);
 PG_FUNCTION_INFO_V1(walhouse_wake_launcher);
 
 /*
- * walhouse._create_slot(name) returns pg_lsn: a logical slot with the plugin walhouse. The result is the slot's base LSN,
- * read just before: every transaction that the slot does not show committed before the slot was ready, and is seen
- * by any snapshot taken afterwards.
+ * walhouse._create_slot(name, failover, OUT base_lsn pg_lsn, OUT slot_lsn pg_lsn): a logical slot with the plugin
+ * walhouse. base_lsn was read just before: every transaction that the slot does not show committed before the slot was
+ * ready, and is seen by any snapshot taken afterwards. slot_lsn is what the slot has confirmed at its birth.
  *
  * A full snapshot is asked for though none is exported: without it the slot may start from another slot's serialized
  * snapshot without having waited for running transactions.
@@ -50,18 +52,23 @@ Datum
 walhouse_create_slot(PG_FUNCTION_ARGS)
 {
 	Name		name = PG_GETARG_NAME(0);
-	XLogRecPtr	base_lsn;
+	bool		failover = PG_GETARG_BOOL(1);
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
 	LogicalDecodingContext *ctx;
 
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot create a pipeline in a transaction that has performed writes"),
-				 errhint("Call walhouse.create_pipeline() in a transaction of its own.")));
+				 errmsg("cannot create a replication slot in a transaction that has performed writes"),
+				 errhint("Call walhouse.create_pipeline() or walhouse.resync() in a transaction of its own.")));
 	CheckSlotPermissions();
 	CheckLogicalDecodingRequirements();
-	base_lsn = GetXLogInsertRecPtr();
-	create_replication_slot(NameStr(*name), false);
+	values[0] = LSNGetDatum(GetXLogInsertRecPtr());
+	create_replication_slot(NameStr(*name), failover);
 	ctx = CreateInitDecodingContext("walhouse", NIL, true, InvalidXLogRecPtr,
 									XL_ROUTINE(.page_read = read_local_xlog_page,
 											   .segment_open = wal_segment_open,
@@ -70,8 +77,9 @@ walhouse_create_slot(PG_FUNCTION_ARGS)
 	DecodingContextFindStartpoint(ctx);
 	FreeDecodingContext(ctx);
 	ReplicationSlotPersist();
+	values[1] = LSNGetDatum(MyReplicationSlot->data.confirmed_flush);
 	ReplicationSlotRelease();
-	PG_RETURN_LSN(base_lsn);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
 /* walhouse._drop_slot(name): waits until its walsender has let it go. */
@@ -98,25 +106,27 @@ walhouse_server_identity(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* Tells the worker to end and the launcher to start no other for a while; returns the worker's pid, 0 for none. */
-static pid_t
-hold_pipeline(const char *name)
+/*
+ * Tells the worker to end and the launcher to start no other: for a while, or until this session's transaction has ended.
+ */
+static void
+hold_pipeline(const char *name, bool until_end)
 {
 	PipelineArray *array = walhouse_pipelines();
 	PipelineState *state;
-	pid_t		pid = 0;
 
 	LWLockAcquire(array->lock, LW_EXCLUSIVE);
 	state = walhouse_find_pipeline(MyDatabaseId, name);
 	if (state)
 	{
-		state->held_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_MS);
-		pid = state->worker_pid;
-		if (pid != 0)
-			kill(pid, SIGTERM);
+		if (until_end)
+			state->held_by = MyProcPid;
+		else
+			state->held_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_MS);
+		if (state->worker_pid != 0)
+			kill(state->worker_pid, SIGTERM);
 	}
 	LWLockRelease(array->lock);
-	return pid;
 }
 
 static bool
@@ -133,17 +143,15 @@ worker_is_gone(const char *name)
 	return gone;
 }
 
-/* walhouse._stop_worker(name): returns when worker and publisher have ended. */
-Datum
-walhouse_stop_worker(PG_FUNCTION_ARGS)
+static void
+stop_worker(const char *name, bool until_end)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	TimestampTz start = GetCurrentTimestamp();
 
 	for (;;)
 	{
 		/* Again and again: one that was just being started is told as soon as it is there. */
-		(void) hold_pipeline(name);
+		hold_pipeline(name, until_end);
 		if (worker_is_gone(name))
 			break;
 		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_WAIT_MS))
@@ -155,45 +163,98 @@ walhouse_stop_worker(PG_FUNCTION_ARGS)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/* walhouse._stop_worker(name): returns when worker and publisher have ended. */
+Datum
+walhouse_stop_worker(PG_FUNCTION_ARGS)
+{
+	stop_worker(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	PG_RETURN_VOID();
 }
 
-/* Set by walhouse._wake_launcher() for the transaction's end. */
+/* ---- what happens at the transaction's end ---- */
+
 static bool wake_at_commit = false;
+static bool announce_at_commit = false;
+static bool holds_pipelines = false;
 static bool callback_registered = false;
 
 static void
-wake_launcher(void)
+set_latch_of(pid_t pid)
 {
-	PipelineArray *array = walhouse_pipelines();
-	PGPROC	   *process;
+	PGPROC	   *process = pid ? BackendPidGetProc(pid) : NULL;
 
-	LWLockAcquire(array->lock, LW_SHARED);
-	process = array->launcher_pid ? BackendPidGetProc(array->launcher_pid) : NULL;
-	LWLockRelease(array->lock);
 	if (process)
 		SetLatch(&process->procLatch);
+}
+
+/* Workers look at their pipelines' rows again, the launcher at all of them; what this session held is free. */
+static void
+tell_others(bool committed)
+{
+	PipelineArray *array = walhouse_pipelines();
+
+	LWLockAcquire(array->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < array->count; i++)
+	{
+		PipelineState *state = &array->pipelines[i];
+
+		if (state->held_by == MyProcPid)
+			state->held_by = 0;
+		if (!committed || !announce_at_commit || state->database_oid != MyDatabaseId)
+			continue;
+		state->changed = true;
+		set_latch_of(state->worker_pid);
+	}
+	if ((committed && wake_at_commit) || holds_pipelines)
+		set_latch_of(array->launcher_pid);
+	LWLockRelease(array->lock);
 }
 
 static void
 transaction_ended(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT && wake_at_commit)
-		wake_launcher();
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		wake_at_commit = false;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	if (wake_at_commit || announce_at_commit || holds_pipelines)
+		tell_others(event == XACT_EVENT_COMMIT);
+	wake_at_commit = announce_at_commit = holds_pipelines = false;
+}
+
+static void
+register_callback(void)
+{
+	(void) walhouse_pipelines();
+	if (!callback_registered)
+		RegisterXactCallback(transaction_ended, NULL);
+	callback_registered = true;
+}
+
+/* walhouse._hold_worker(name): as _stop_worker(), and none is started before this transaction has ended. */
+Datum
+walhouse_hold_worker(PG_FUNCTION_ARGS)
+{
+	register_callback();
+	holds_pipelines = true;
+	stop_worker(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	PG_RETURN_VOID();
+}
+
+/* walhouse._announce_change(): when this transaction has committed, workers look at their pipelines' rows again. */
+Datum
+walhouse_announce_change(PG_FUNCTION_ARGS)
+{
+	register_callback();
+	announce_at_commit = true;
+	PG_RETURN_VOID();
 }
 
 /* walhouse._wake_launcher(): it looks at walhouse.pipeline as soon as this transaction has committed. */
 Datum
 walhouse_wake_launcher(PG_FUNCTION_ARGS)
 {
-	(void) walhouse_pipelines();
-	if (!callback_registered)
-	{
-		RegisterXactCallback(transaction_ended, NULL);
-		callback_registered = true;
-	}
+	register_callback();
 	wake_at_commit = true;
 	PG_RETURN_VOID();
 }

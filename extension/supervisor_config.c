@@ -47,6 +47,8 @@ static const struct
 	{"epoch", "--epoch"},
 	{"system_identifier", "--system-identifier"},
 	{"timeline", "--timeline"},
+	{"slot_lsn", "--slot-lsn"},
+	{"on_slot_loss", "--on-slot-loss"},
 	{"properties_file", "--properties-file"},
 	{"messages", "--messages"},
 	{"out_of_range", "--out-of-range"},

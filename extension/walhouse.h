@@ -48,7 +48,8 @@ typedef struct PipelineState
 	uint64		publisher_starts;	/* since the server's start */
 	bool		slot_lost;		/* the last publisher ended because of it; none is started until somebody acts */
 	bool		changed;		/* the worker is to look at the pipeline's row again */
-	TimestampTz held_until;		/* the launcher starts no worker before: the pipeline is being dropped or resynced */
+	TimestampTz held_until;		/* the launcher starts no worker before: the pipeline is being dropped */
+	pid_t		held_by;		/* nor before this session's transaction has ended; 0: no such */
 	TimestampTz report_at;		/* 0: no report from this publisher yet */
 	WhPublisherReport report;	/* the newest one */
 	PipelineError errors[PIPELINE_ERRORS_MAX];	/* a ring; survives the publishers that met them */

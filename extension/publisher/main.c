@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "pipeline.h"
+#include "report.h"
 
 #ifndef WALHOUSE_VERSION
 #define WALHOUSE_VERSION "0.1.0"
@@ -102,9 +103,15 @@ int main(int argc, char **argv)
     if (pipeline == NULL)
         return fail(&failure);
     if (!run(pipeline, signal_fd, &failure)) {
+        int status = pipeline_exit_status(pipeline);
+
+        if (status == WH_EXIT_CHANGED) {
+            message_log(MESSAGE_INFO, "%s; starting again with what stands there now", failure.text);
+            _exit(status);
+        }
         pipeline_report_failure(pipeline, &failure);
         (void)fail(&failure);
-        _exit(EXIT_FAILURE);
+        _exit(status);
     }
     pipeline_finish(pipeline);
     pipeline_close(pipeline);

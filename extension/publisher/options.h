@@ -23,6 +23,8 @@ typedef struct Options {
     int64_t epoch;
     const char *system_identifier; /* NULL: not checked */
     int64_t timeline;              /* 0: not checked */
+    const char *slot_lsn;          /* NULL: positions are not compared */
+    const char *on_slot_loss;      /* stop or resync */
     int64_t report_fd;             /* -1: none */
     int64_t statistics_interval_s; /* 0: off */
     int64_t snapshot_workers;      /* 0: no snapshots */

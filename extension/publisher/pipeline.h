@@ -10,8 +10,8 @@
 #include "options.h"
 #include "snapshot.h"
 
-/* Descriptors a pipeline wants polled: four, and those of snapshots. */
-#define PIPELINE_FDS (4 + SNAPSHOT_FDS)
+/* Descriptors a pipeline wants polled: five, and those of snapshots. */
+#define PIPELINE_FDS (5 + SNAPSHOT_FDS)
 
 typedef struct Pipeline Pipeline;
 
@@ -36,5 +36,7 @@ void pipeline_finish(Pipeline *pipeline);
 
 /* Tells the supervisor that the process is about to end because of failure. */
 void pipeline_report_failure(Pipeline *pipeline, const Failure *failure);
+/* After pipeline_step() has failed: how the process ends. With WH_EXIT_CHANGED it is no failure. */
+int pipeline_exit_status(const Pipeline *pipeline);
 
 #endif

@@ -26,6 +26,7 @@
 #define RECORD_OVERHEAD_BYTES    1048576u
 #define ADMIN_REQUEST_TIMEOUT_MS 10000
 #define TOPICS_MAX               65536
+#define COMPACTED_SEGMENT_BYTES  "16777216"
 
 static_assert(sizeof(void *) >= sizeof(uint64_t), "tags travel as opaque pointers");
 
@@ -503,6 +504,9 @@ bool producer_create_topic(Producer *producer, const char *name, int partitions,
     code = rd_kafka_NewTopic_set_config(topic, "max.message.bytes", bytes_max);
     if (!code && compacted)
         code = rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "compact");
+    /* Only closed segments are compacted, and the topic is read from its beginning. */
+    if (!code && compacted)
+        code = rd_kafka_NewTopic_set_config(topic, "segment.bytes", COMPACTED_SEGMENT_BYTES);
     if (code) {
         rd_kafka_NewTopic_destroy(topic);
         return failure_set(failure, "could not create topic \"%s\": %s", name, rd_kafka_err2str(code));

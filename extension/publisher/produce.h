@@ -16,11 +16,12 @@
 
 /* What is on its way: the kind in the low bits, and a number within the kind. */
 typedef enum ProduceTagKind {
-    PRODUCE_TAG_EVENT,   /* number: the ticket */
-    PRODUCE_TAG_SCHEMA,  /* number: which schema */
-    PRODUCE_TAG_CONTROL, /* number: the sender's */
-    PRODUCE_TAG_TOPIC,   /* a topic being created; number: which */
-    PRODUCE_TAG_DESCRIBE /* a question how many partitions a topic has */
+    PRODUCE_TAG_EVENT,    /* number: the ticket */
+    PRODUCE_TAG_SCHEMA,   /* number: which schema */
+    PRODUCE_TAG_CONTROL,  /* number: the sender's */
+    PRODUCE_TAG_TOPIC,    /* a topic being created; number: which */
+    PRODUCE_TAG_DESCRIBE, /* a question how many partitions a topic has */
+    PRODUCE_TAG_POSITION  /* the pipeline's position; no number */
 } ProduceTagKind;
 
 #define PRODUCE_TAG_BITS 3

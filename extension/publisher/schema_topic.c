@@ -43,6 +43,7 @@ struct SchemaTopic {
     ProduceTopic *schema_topic;
     ProduceTopic *control_topic;
     ProduceTopic *dlq_topic;
+    ProduceTopic *position_topic;
     ProduceTopic *message_topic;
     PendingState pending_state;
     uint64_t pending_fingerprint;
@@ -80,6 +81,7 @@ SchemaTopic *schema_topic_open(const SchemaTopicSettings *settings, Producer *pr
     want_base_topic(s, BASE_TOPIC_SCHEMA, "__schema", true);
     want_base_topic(s, BASE_TOPIC_CONTROL, "__control", false);
     want_base_topic(s, BASE_TOPIC_DLQ, "__dlq", false);
+    want_base_topic(s, BASE_TOPIC_POSITION, "__position", true);
     want_base_topic(s, BASE_TOPIC_MESSAGE, "__message", false);
     s->base[BASE_TOPIC_MESSAGE].partitions = settings->partitions;
     return s;
@@ -121,6 +123,8 @@ static bool open_base_topics(SchemaTopic *s, Failure *failure)
     if (s->schema_topic)
         s->dlq_topic = producer_topic(s->producer, s->base[BASE_TOPIC_DLQ].name, failure);
     if (s->dlq_topic)
+        s->position_topic = producer_topic(s->producer, s->base[BASE_TOPIC_POSITION].name, failure);
+    if (s->position_topic)
         s->control_topic = producer_topic(s->producer, s->base[BASE_TOPIC_CONTROL].name, failure);
     return s->control_topic != NULL;
 }
@@ -139,6 +143,11 @@ bool schema_topic_step(SchemaTopic *s, int64_t now_ms, Failure *failure)
 ProduceTopic *schema_topic_control(const SchemaTopic *s)
 {
     return s->control_topic;
+}
+
+ProduceTopic *schema_topic_position(const SchemaTopic *s)
+{
+    return s->position_topic;
 }
 
 ProduceTopic *schema_topic_dlq(const SchemaTopic *s)

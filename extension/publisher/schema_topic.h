@@ -28,6 +28,7 @@ typedef enum BaseTopic {
     BASE_TOPIC_SCHEMA,
     BASE_TOPIC_CONTROL,
     BASE_TOPIC_DLQ,
+    BASE_TOPIC_POSITION,
     BASE_TOPIC_COUNT,
     BASE_TOPIC_MESSAGE = BASE_TOPIC_COUNT,
     BASE_TOPIC_NUMBERS
@@ -60,6 +61,7 @@ bool schema_topic_is_ready(const SchemaTopic *schemas);
 /* NULL until the base topics exist. */
 ProduceTopic *schema_topic_control(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_dlq(const SchemaTopic *schemas);
+ProduceTopic *schema_topic_position(const SchemaTopic *schemas);
 /* Sees to it that the topic of logical messages exists. To be called until it is READY; *topic is set then.
  */
 SchemaStep schema_topic_message(SchemaTopic *schemas, int64_t now_ms, ProduceTopic **topic, Failure *failure);

@@ -15,13 +15,14 @@
 
 #include "sql_connection.h"
 
-#define CONNECT_TIMEOUT_MS     30000
-#define SLOT_RETRY_MS          200
-#define POSTGRES_EPOCH_US      INT64_C(946684800000000) /* 2000-01-01 in microseconds since 1970 */
-#define CHUNK_HEAD_BYTES       (1 + 8 + 8 + 8)          /* 'w', start, end, time */
-#define KEEPALIVE_BYTES        (1 + 8 + 8 + 1)          /* 'k', end, time, reply requested */
-#define FEEDBACK_BYTES         (1 + 8 + 8 + 8 + 8 + 1) /* 'r', written, flushed, applied, time, reply requested */
-#define SQLSTATE_OBJECT_IN_USE "55006"
+#define CONNECT_TIMEOUT_MS      30000
+#define SLOT_RETRY_MS           200
+#define POSTGRES_EPOCH_US       INT64_C(946684800000000) /* 2000-01-01 in microseconds since 1970 */
+#define CHUNK_HEAD_BYTES        (1 + 8 + 8 + 8)          /* 'w', start, end, time */
+#define KEEPALIVE_BYTES         (1 + 8 + 8 + 1)          /* 'k', end, time, reply requested */
+#define FEEDBACK_BYTES          (1 + 8 + 8 + 8 + 8 + 1) /* 'r', written, flushed, applied, time, reply requested */
+#define SQLSTATE_OBJECT_IN_USE  "55006"
+#define SQLSTATE_UNDEFINED_FILE "58P01"
 
 static uint64_t get_big_endian(const char *bytes)
 {
@@ -145,32 +146,22 @@ static bool quote_identifier(WalReader *reader, char *out, size_t size, const ch
 
 static bool handle_identity(WalReader *reader, const PGresult *result, Failure *failure)
 {
-    const WalReaderSettings *s = reader->settings;
-    char slot[256], query[768];
-    int timeline;
+    SlotFacts *facts = &reader->facts;
+    char slot[256], query[1024];
 
     if (PQntuples(result) != 1 || PQnfields(result) < 3 ||
-        !sql_lsn(PQgetvalue(result, 0, 2), &reader->server_lsn))
+        !sql_lsn(PQgetvalue(result, 0, 2), &facts->server_lsn))
         return failure_set(failure, "Postgres answered IDENTIFY_SYSTEM in an unknown way");
-    timeline = atoi(PQgetvalue(result, 0, 1));
-    if (s->system_identifier && strcmp(PQgetvalue(result, 0, 0), s->system_identifier) != 0)
-        return failure_set(
-            failure,
-            "this is another Postgres: its system identifier is %s, the pipeline's %s. Hint: after a "
-            "restore into a new cluster, drop the pipeline and create it again.",
-            PQgetvalue(result, 0, 0), s->system_identifier);
-    if (s->timeline && timeline != s->timeline)
-        return failure_set(
-            failure,
-            "Postgres is on timeline %d, the pipeline on %d. Hint: after a failover, drop the pipeline "
-            "and create it again.",
-            timeline, s->timeline);
-    if (!quote_literal(reader, slot, sizeof slot, s->slot, failure))
+    (void)snprintf(facts->identity.system_identifier, sizeof facts->identity.system_identifier, "%s",
+                   PQgetvalue(result, 0, 0));
+    facts->identity.timeline = (uint32_t)strtoul(PQgetvalue(result, 0, 1), NULL, 10);
+    if (!quote_literal(reader, slot, sizeof slot, reader->settings->slot, failure))
         return false;
     (void)snprintf(query, sizeof query,
-                   "SELECT slot_type, plugin, coalesce(database, ''), coalesce(wal_status, ''), "
-                   "coalesce(confirmed_flush_lsn, '0/0'), current_database() "
-                   "FROM pg_catalog.pg_replication_slots WHERE slot_name = %s",
+                   "SELECT slot_type = 'logical' AND plugin = 'walhouse' AND database = current_database(), "
+                   "coalesce(wal_status, '') = 'lost', coalesce(confirmed_flush_lsn, '0/0'), "
+                   "coalesce(pg_catalog.to_jsonb(s) ->> 'invalidation_reason', '') "
+                   "FROM pg_catalog.pg_replication_slots s WHERE slot_name = %s",
                    slot);
     return send_command(reader, query, WAL_READER_CHECKING_SLOT, failure);
 }
@@ -193,29 +184,37 @@ static bool send_start(WalReader *reader, Failure *failure)
 
 static bool handle_slot(WalReader *reader, const PGresult *result, Failure *failure)
 {
-    const char *slot = reader->settings->slot;
+    SlotFacts *facts = &reader->facts;
 
-    if (PQntuples(result) != 1)
-        return failure_set(
-            failure,
-            "replication slot \"%s\" does not exist. Hint: it was dropped; drop the pipeline and "
-            "create it again.",
-            slot);
-    if (strcmp(PQgetvalue(result, 0, 0), "logical") != 0 || strcmp(PQgetvalue(result, 0, 1), "walhouse") != 0)
-        return failure_set(failure, "replication slot \"%s\" is not a logical slot of output plugin walhouse",
-                           slot);
-    if (strcmp(PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 5)) != 0)
-        return failure_set(failure, "replication slot \"%s\" belongs to database \"%s\"", slot,
-                           PQgetvalue(result, 0, 2));
-    if (strcmp(PQgetvalue(result, 0, 3), "lost") == 0)
-        return failure_set(
-            failure,
-            "replication slot \"%s\" is lost: the server removed WAL that it needed. Hint: raise "
-            "max_slot_wal_keep_size, then drop the pipeline and create it again.",
-            slot);
-    if (!sql_lsn(PQgetvalue(result, 0, 4), &reader->confirmed_lsn))
-        return failure_set(failure, "replication slot \"%s\" has an unknown position", slot);
+    reader->state = WAL_READER_READY;
+    facts->exists = PQntuples(result) == 1;
+    if (!facts->exists)
+        return true;
+    facts->is_ours = PQgetvalue(result, 0, 0)[0] == 't';
+    facts->is_lost = PQgetvalue(result, 0, 1)[0] == 't';
+    (void)snprintf(facts->invalidation, sizeof facts->invalidation, "%s", PQgetvalue(result, 0, 3));
+    return sql_lsn(PQgetvalue(result, 0, 2), &facts->confirmed_lsn) ||
+           failure_set(failure, "replication slot \"%s\" has an unknown position", reader->settings->slot);
+}
+
+bool wal_reader_start(WalReader *reader, int64_t now_ms, Failure *failure)
+{
+    assert(reader->state == WAL_READER_READY);
+    reader->deadline_ms = now_ms + CONNECT_TIMEOUT_MS;
     return send_start(reader, failure);
+}
+
+/*
+ * Did it fail with "requested WAL segment ... has already been removed"? Then the slot is of no use any more,
+ * though the server may not have noticed yet. The message is translated, the function that says it is not.
+ */
+static void note_error(WalReader *reader, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+
+    reader->wal_is_gone = sqlstate && strcmp(sqlstate, SQLSTATE_UNDEFINED_FILE) == 0 && function &&
+                          strcmp(function, "WalSndSegmentOpen") == 0;
 }
 
 static bool handle_result(WalReader *reader, PGresult *result, int64_t now_ms, Failure *failure)
@@ -235,6 +234,8 @@ static bool handle_result(WalReader *reader, PGresult *result, int64_t now_ms, F
         reader->retry_at_ms = now_ms + SLOT_RETRY_MS;
         return true;
     }
+    if (status != PGRES_TUPLES_OK)
+        note_error(reader, result);
     if (status != PGRES_TUPLES_OK)
         return failure_set(failure, "Postgres refused to start streaming: %s", PQresultErrorMessage(result));
     return reader->state == WAL_READER_IDENTIFYING ? handle_identity(reader, result, failure)
@@ -271,7 +272,8 @@ static bool step_command(WalReader *reader, int64_t now_ms, Failure *failure)
 
 bool wal_reader_step(WalReader *reader, short revents, int64_t now_ms, Failure *failure)
 {
-    if (reader->state != WAL_READER_STREAMING && now_ms > reader->deadline_ms)
+    if (reader->state != WAL_READER_STREAMING && reader->state != WAL_READER_READY &&
+        now_ms > reader->deadline_ms)
         return failure_set(failure, "Postgres did not start streaming within %d s",
                            CONNECT_TIMEOUT_MS / 1000);
     if (reader->output_waits && !flush_output(reader, failure))
@@ -281,6 +283,10 @@ bool wal_reader_step(WalReader *reader, short revents, int64_t now_ms, Failure *
         return revents == 0 || step_connecting(reader, failure);
     case WAL_READER_WAITING_FOR_SLOT:
         return now_ms < reader->retry_at_ms || send_start(reader, failure);
+    case WAL_READER_READY:
+        /* Nothing was asked, so what there is to read is the connection's end. */
+        return revents == 0 || PQconsumeInput(reader->connection) ||
+               connection_failed(reader, "the connection to Postgres broke", failure);
     case WAL_READER_IDENTIFYING:
     case WAL_READER_CHECKING_SLOT:
     case WAL_READER_STARTING:
@@ -320,6 +326,8 @@ static bool stream_ended(WalReader *reader, Failure *failure)
     PGresult *result = PQgetResult(reader->connection);
     const char *text = result ? PQresultErrorMessage(result) : "";
 
+    if (result)
+        note_error(reader, result);
     (void)failure_set(failure, "Postgres ended the stream: %s", *text ? text : "the server is shutting down");
     PQclear(result);
     return false;

@@ -1,10 +1,8 @@
 /*
  * walreader.h - the replication connection: what the walsender sends comes in, how far we are goes out.
  *
- *      connecting --> identifying --> checking the slot --> starting --> streaming
- *                                                            ^   |
- *                                                            +---+ the slot is still held by another
- * walsender
+ *      connecting --> identifying --> checking the slot --> ready --wal_reader_start()--> starting -->
+ * streaming ^   | the slot is still held by another one  +---+
  *
  * Nothing blocks: the caller polls wal_reader_fd() for wal_reader_events() and calls wal_reader_step(). While
  * the caller does not take chunks it does not read the socket either, and what libpq buffers stays bounded by
@@ -17,22 +15,22 @@
 #include <stddef.h>
 
 #include "message.h"
+#include "slot.h"
 
 typedef struct WalReaderSettings {
     const char *conninfo; /* replication=database is added */
     const char *pipeline; /* for application_name */
     const char *slot;
     const char *publication;
-    const char *out_of_range;      /* dlq, null or clamp */
-    bool messages;                 /* logical messages too */
-    const char *system_identifier; /* NULL: any */
-    int timeline;                  /* 0: any */
+    const char *out_of_range; /* dlq, null or clamp */
+    bool messages;            /* logical messages too */
 } WalReaderSettings;
 
 typedef enum WalReaderState {
     WAL_READER_CONNECTING,
     WAL_READER_IDENTIFYING,
     WAL_READER_CHECKING_SLOT,
+    WAL_READER_READY,
     WAL_READER_STARTING,
     WAL_READER_WAITING_FOR_SLOT,
     WAL_READER_STREAMING
@@ -53,18 +51,20 @@ typedef struct WalReader {
     PGconn *connection;
     WalReaderState state;
     PostgresPollingStatusType connect_wants;
-    char *copied;           /* the message being looked at; libpq's, freed with PQfreemem */
-    uint64_t confirmed_lsn; /* what the slot had confirmed when it was checked */
-    uint64_t server_lsn;    /* the server's WAL end when it was identified */
-    int64_t deadline_ms;    /* until which the connection must be streaming */
+    char *copied;        /* the message being looked at; libpq's, freed with PQfreemem */
+    SlotFacts facts;     /* from READY on: what the server says of itself and of the slot */
+    int64_t deadline_ms; /* until which the connection must be streaming */
     int64_t retry_at_ms;
     bool output_waits; /* something could not be sent yet */
     bool input_arrived;
-    bool hung_up; /* the server closed its end; what it said last may still be read */
+    bool wal_is_gone; /* it failed because the server removed WAL that the slot needs */
+    bool hung_up;     /* the server closed its end; what it said last may still be read */
 } WalReader;
 
 /* settings must outlive the reader. */
 bool wal_reader_open(WalReader *reader, const WalReaderSettings *settings, int64_t now_ms, Failure *failure);
+/* READY: the slot is judged to be usable, so read it. */
+bool wal_reader_start(WalReader *reader, int64_t now_ms, Failure *failure);
 /* Ends the connection; may be called at any time, also twice or on a zeroed reader. */
 void wal_reader_close(WalReader *reader);
 

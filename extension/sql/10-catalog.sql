@@ -16,9 +16,14 @@ CREATE TABLE pipeline (
 	system_identifier text NOT NULL,
 	timeline int NOT NULL,
 	base_lsn pg_lsn NOT NULL,
+	slot_lsn pg_lsn NOT NULL,
+	on_slot_loss text NOT NULL DEFAULT 'stop' CHECK (on_slot_loss IN ('stop', 'resync')),
+	failover boolean NOT NULL DEFAULT true,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE pipeline IS 'one row a pipeline; changed by walhouse.create_pipeline() and its siblings only';
+COMMENT ON COLUMN pipeline.base_lsn IS 'read just before the slot was created: what it does not show committed before it was ready';
+COMMENT ON COLUMN pipeline.slot_lsn IS 'what the slot had confirmed when it was created';
 
 SELECT pg_catalog.pg_extension_config_dump('pipeline', '');
 

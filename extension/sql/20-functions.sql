@@ -6,7 +6,7 @@ COMMENT ON FUNCTION decode(bytea) IS 'what the output plugin walhouse wrote, one
 
 /* ---- inner functions ---- */
 
-CREATE FUNCTION _create_slot(slot_name name) RETURNS pg_lsn
+CREATE FUNCTION _create_slot(slot_name name, failover boolean, OUT base_lsn pg_lsn, OUT slot_lsn pg_lsn) RETURNS record
 	AS 'MODULE_PATHNAME', 'walhouse_create_slot' LANGUAGE C STRICT;
 CREATE FUNCTION _drop_slot(slot_name name) RETURNS void
 	AS 'MODULE_PATHNAME', 'walhouse_drop_slot' LANGUAGE C STRICT;
@@ -14,6 +14,10 @@ CREATE FUNCTION _server_identity(OUT system_identifier text, OUT timeline int) R
 	AS 'MODULE_PATHNAME', 'walhouse_server_identity' LANGUAGE C STRICT;
 CREATE FUNCTION _stop_worker(name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'walhouse_stop_worker' LANGUAGE C STRICT;
+CREATE FUNCTION _hold_worker(name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'walhouse_hold_worker' LANGUAGE C STRICT;
+CREATE FUNCTION _announce_change() RETURNS void
+	AS 'MODULE_PATHNAME', 'walhouse_announce_change' LANGUAGE C STRICT;
 CREATE FUNCTION _wake_launcher() RETURNS void
 	AS 'MODULE_PATHNAME', 'walhouse_wake_launcher' LANGUAGE C STRICT;
 CREATE FUNCTION _pipeline_states(

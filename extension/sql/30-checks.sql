@@ -109,3 +109,24 @@ BEGIN
 	END IF;
 END $$;
 
+CREATE FUNCTION _check_slot_options(on_slot_loss text, failover boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF on_slot_loss IS NULL OR on_slot_loss NOT IN ('stop', 'resync') THEN
+		RAISE EXCEPTION 'invalid on_slot_loss "%"', on_slot_loss USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give ''stop'' (wait for somebody to call walhouse.resync()) or ''resync'' (make a new slot and take every table again).';
+	END IF;
+	IF failover IS NULL THEN
+		RAISE EXCEPTION 'failover must be true or false' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+END $$;
+
+CREATE FUNCTION _require_pipeline(pipeline text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	IF NOT EXISTS (SELECT FROM walhouse.pipeline p WHERE p.name = pipeline) THEN
+		RAISE EXCEPTION 'pipeline "%" does not exist', pipeline USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT pipeline FROM walhouse.status; lists the pipelines.';
+	END IF;
+END $$;

@@ -10,19 +10,22 @@ CREATE FUNCTION create_pipeline(
 	properties_file text DEFAULT NULL,
 	messages boolean DEFAULT true,
 	out_of_range text DEFAULT 'dlq',
-	snapshot text DEFAULT 'initial') RETURNS void
+	snapshot text DEFAULT 'initial',
+	on_slot_loss text DEFAULT 'stop',
+	failover boolean DEFAULT true) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	slot name := 'walhouse_' || pipeline;
 	prefix text := coalesce(topic_prefix, pipeline);
 	existing pg_replication_slots;
-	base_lsn pg_lsn;
+	made record;
 BEGIN
 	PERFORM walhouse._require_superuser();
 	PERFORM walhouse._check_options(pipeline, brokers, prefix, partitions, replication_factor, properties_file);
 	PERFORM walhouse._check_out_of_range(out_of_range);
 	PERFORM walhouse._check_snapshot_mode(snapshot);
+	PERFORM walhouse._check_slot_options(on_slot_loss, failover);
 	PERFORM walhouse._check_server();
 	PERFORM walhouse._check_publication(publication);
 	IF EXISTS (SELECT FROM walhouse.pipeline p WHERE p.name = pipeline) THEN
@@ -38,16 +41,17 @@ BEGIN
 		-- Left by a create_pipeline() that was rolled back: slots do not take part in transactions.
 		PERFORM walhouse._drop_slot(slot);
 	END IF;
-	base_lsn := walhouse._create_slot(slot);
+	made := walhouse._create_slot(slot, failover);
 	INSERT INTO walhouse.pipeline (name, publication, slot_name, brokers, topic_prefix, partitions, replication_factor,
-		properties_file, messages, out_of_range, system_identifier, timeline, base_lsn)
+		properties_file, messages, out_of_range, on_slot_loss, failover, system_identifier, timeline, base_lsn, slot_lsn)
 	SELECT pipeline, publication, slot, brokers, prefix, partitions, replication_factor, properties_file,
-		coalesce(messages, true), out_of_range, i.system_identifier, i.timeline, base_lsn
+		coalesce(messages, true), out_of_range, on_slot_loss, failover, i.system_identifier, i.timeline,
+		made.base_lsn, made.slot_lsn
 	FROM walhouse._server_identity() i;
 	PERFORM walhouse._begin_capture(pipeline, snapshot);
 	PERFORM walhouse._wake_launcher();
 END $$;
-COMMENT ON FUNCTION create_pipeline(text, text, text, text, int, int, text, boolean, text, text) IS
+COMMENT ON FUNCTION create_pipeline IS
 	'carries the publication''s tables to Kafka: the rows they hold, and every change from now on';
 
 CREATE FUNCTION _set_enabled(pipeline text, enabled boolean) RETURNS void
@@ -55,11 +59,8 @@ CREATE FUNCTION _set_enabled(pipeline text, enabled boolean) RETURNS void
 #variable_conflict use_variable
 BEGIN
 	PERFORM walhouse._require_superuser();
+	PERFORM walhouse._require_pipeline(pipeline);
 	UPDATE walhouse.pipeline p SET enabled = enabled WHERE p.name = pipeline;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'pipeline "%" does not exist', pipeline USING ERRCODE = 'undefined_object',
-			HINT = 'SELECT pipeline FROM walhouse.status; lists the pipelines.';
-	END IF;
 	PERFORM walhouse._wake_launcher();
 END $$;
 

@@ -116,6 +116,7 @@ void batch_reset(Batch *batch, size_t keep_bytes)
     batch->bytes = 0;
     batch->rows = 0;
     batch->truncates = 0;
+    batch->sweep_count = 0;
     batch->opened_at_ms = 0;
     batch->loaded = false;
 }
@@ -128,6 +129,7 @@ void batch_fini(Batch *batch)
     free(batch->chunks);
     free(batch->tables);
     free(batch->messages);
+    free(batch->sweeps);
     free(batch->letters);
     free(batch->partitions);
     *batch = (Batch){0};
@@ -204,10 +206,22 @@ Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Err
     return STATUS_OK;
 }
 
+static void forget_sweeps(Batch *batch, const char *topic)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < batch->sweep_count; i++)
+        if (strcmp(batch->tables[batch->sweeps[i].table].table->topic, topic) != 0)
+            batch->sweeps[kept++] = batch->sweeps[i];
+    batch->truncates -= batch->sweep_count - kept;
+    batch->sweep_count = kept;
+}
+
 void batch_forget_topic(Batch *batch, const char *topic)
 {
     size_t kept = 0;
 
+    forget_sweeps(batch, topic);
     for (size_t i = 0; i < batch->table_count; i++) {
         TableBuffer *buffer = &batch->tables[i];
 
@@ -361,13 +375,29 @@ static void append_row(TableBuffer *buffer, const WhEvent *event, uint32_t messa
     buffer->size = (size_t)(p - buffer->data);
 }
 
-static Status add_truncate(Batch *batch, TableSchema *table, const WhEvent *event, Error *error)
+static Status add_sweep(Batch *batch, const TableBuffer *buffer, const Sweep *sweep, Error *error)
+{
+    if (!GROW(batch->sweeps, batch->sweep_capacity, batch->sweep_count + 1, 16))
+        return status_fail(error, STATUS_FATAL, "out of memory for a batch");
+    batch->sweeps[batch->sweep_count++] =
+        (BatchSweep){.table = (size_t)(buffer - batch->tables), .sweep = *sweep};
+    batch->truncates++;
+    return STATUS_OK;
+}
+
+static Status add_truncate(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
+                           Error *error)
 {
     TableBuffer *buffer = find_buffer(batch, table);
     Truncate truncate = {.version = version_of(event), .commit_time_us = event->commit_time_us};
+    Sweep sweep = {.truncate = truncate,
+                   .partition = batch->messages[message].partition,
+                   .partitions = batch->messages[message].partitions};
 
     if (buffer == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory for a batch");
+    if (truncate_is_sweep(event) && sweep.partitions > 1)
+        return add_sweep(batch, buffer, &sweep, error);
     batch->truncates += !buffer->truncated;
     /* What is gone for a lower version is gone for a higher one. */
     if (!buffer->truncated || truncate.version > buffer->truncate.version)
@@ -416,7 +446,7 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
 
     *reason = REASON_UNDECODABLE;
     if (event->operation == WH_OP_TRUNCATE)
-        return add_truncate(batch, table, event, error);
+        return add_truncate(batch, table, event, message, error);
     status = check_body(table, event, error);
     if (status == STATUS_OK && !wh_event_is_whole(event->flags))
         status = refuse_lists(table, event, reason, error);

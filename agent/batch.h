@@ -42,6 +42,12 @@ typedef struct TableBuffer {
     bool stopped; /* the loader's answer: nothing of it was loaded, and nothing can be */
 } TableBuffer;
 
+/* A sweep of the table of tables[table]. */
+typedef struct BatchSweep {
+    size_t table;
+    Sweep sweep;
+} BatchSweep;
+
 typedef struct DeadLetter {
     uint32_t message;
     Reason reason;
@@ -83,7 +89,10 @@ typedef struct Batch {
     size_t partition_capacity;
     size_t bytes;
     size_t rows;
-    size_t truncates;
+    size_t truncates; /* sweeps too */
+    BatchSweep *sweeps;
+    size_t sweep_count;
+    size_t sweep_capacity;
     int64_t opened_at_ms; /* when the first message came; 0: empty */
     bool loaded; /* the loader's answer: all but stopped tables is loaded, the letters are acknowledged */
 } Batch;

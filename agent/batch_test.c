@@ -244,6 +244,51 @@ static void test_truncates(void **state)
     assert_false(f->batch.tables[0].truncated);
 }
 
+static Status add_sweep(Fixture *f, TableSchema *table, const WhEvent *event, int32_t partition,
+                        int32_t partitions)
+{
+    MessageView view = {.topic = "shop.public.orders", .partition = partition, .partitions = partitions};
+    uint32_t index;
+    Reason reason;
+    Error error = {""};
+
+    assert_int_equal(batch_add_message(&f->batch, &view, &index, &error), STATUS_OK);
+    return batch_add_event(&f->batch, table, event, index, &reason, &error);
+}
+
+/* Each partition's sweep is a thing of its own, unless there is only one. */
+static void test_sweeps(void **state)
+{
+    Fixture *f = *state;
+    TableSchema *table = add_orders(f);
+    WhEvent insert = get_event(f, "event.insert");
+    WhEvent sweep = truncate_event(&insert, 5000 - 1, WH_ORDINAL_LIMIT - 1);
+    WhEvent truncate = truncate_event(&insert, 5000, 1);
+
+    assert_int_equal(add_sweep(f, table, &sweep, 2, 3), STATUS_OK);
+    assert_int_equal(add_sweep(f, table, &sweep, 0, 3), STATUS_OK);
+    assert_int_equal(f->batch.sweep_count, 2);
+    assert_int_equal(f->batch.truncates, 2);
+    assert_int_equal(f->batch.sweeps[0].sweep.partition, 2);
+    assert_int_equal(f->batch.sweeps[0].sweep.partitions, 3);
+    assert_true(f->batch.sweeps[1].sweep.truncate.version == version_of(&sweep));
+    assert_ptr_equal(f->batch.tables[f->batch.sweeps[1].table].table, table);
+    assert_false(f->batch.tables[0].truncated);
+    assert_int_equal(add_sweep(f, table, &truncate, 0, 3), STATUS_OK);
+    assert_int_equal(f->batch.sweep_count, 2);
+    assert_true(f->batch.tables[0].truncated);
+    batch_forget_topic(&f->batch, "another");
+    assert_int_equal(f->batch.sweep_count, 2);
+    batch_forget_topic(&f->batch, "shop.public.orders");
+    assert_int_equal(f->batch.sweep_count, 0);
+    assert_int_equal(f->batch.truncates, 0);
+    /* One partition, or a sender that does not say how many: at once. */
+    assert_int_equal(add_sweep(f, table, &sweep, 0, 1), STATUS_OK);
+    assert_int_equal(add_sweep(f, table, &sweep, 1, 0), STATUS_OK);
+    assert_int_equal(f->batch.sweep_count, 0);
+    assert_true(f->batch.tables[0].truncated);
+}
+
 /* Snapshot rows are rows, of a version that may be below a truncate's. */
 static void test_late_rows(void **state)
 {
@@ -419,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_delete_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_bodies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_truncates, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sweeps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_late_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_incomplete_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset, set_up, tear_down),

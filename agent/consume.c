@@ -17,6 +17,7 @@
 
 #include "agent/consume_internal.h"
 #include "agent/kafka_config.h"
+#include "extension/common/event.h"
 #include "lib/log.h"
 
 #define TOPICS_MAX         10000
@@ -249,13 +250,32 @@ void consumer_close(Consumer *consumer)
 
 /* ---- messages ---- */
 
+/* The header walhouse.partitions; only truncates have it, and headers are not looked for in all the others.
+ */
+static int32_t read_partitions(const Message *message)
+{
+    const uint8_t *value = message->payload;
+    rd_kafka_headers_t *headers;
+    const void *text;
+    size_t size;
+    long partitions;
+
+    if (message->len < 2 || value[1] != WH_OP_TRUNCATE ||
+        rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, "walhouse.partitions", &text, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    partitions = strtol(text, NULL, 10); /* librdkafka puts a zero behind it */
+    return partitions > 0 && partitions < INT32_MAX ? (int32_t)partitions : 0;
+}
+
 MessageView message_view(const Message *message)
 {
     return (MessageView){.topic = rd_kafka_topic_name(message->rkt),
                          .partition = message->partition,
                          .offset = message->offset,
                          .key = {message->key, message->key_len},
-                         .value = {message->payload, message->len}};
+                         .value = {message->payload, message->len},
+                         .partitions = read_partitions(message)};
 }
 
 void message_release(Message *message)

@@ -28,6 +28,7 @@ typedef struct MessageView {
     int64_t offset;
     WhSlice key; /* data NULL: none */
     WhSlice value;
+    int32_t partitions; /* of a truncate: how many of them it was sent to; 0: it does not say */
 } MessageView;
 
 /* The next offset to commit for a partition. */

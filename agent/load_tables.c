@@ -187,11 +187,24 @@ static Status drop_late_rows(Loader *loader, TableBuffer *buffer, Error *error)
     return status;
 }
 
+/* What a batch says about one table: its rows, then its truncate, then one sweep after the other. */
+typedef struct TableJob {
+    Batch *batch;
+    TableBuffer *buffer;
+    const Sweep *sweep; /* NULL: not a sweep */
+} TableJob;
+
 static Status truncate_step(Loader *loader, void *context, Error *error)
 {
-    const TableBuffer *buffer = context;
-    Status status = truncate_apply(loader->client, loader->config, buffer->table, &buffer->truncate, error);
+    const TableJob *job = context;
+    TableSchema *table = job->buffer->table;
+    bool applied = true;
+    Status status =
+        job->sweep ? truncate_sweep(loader->client, loader->config, table, job->sweep, &applied, error)
+                   : truncate_apply(loader->client, loader->config, table, &job->buffer->truncate, error);
 
+    if (status == STATUS_OK && applied)
+        atomic_fetch_add(&loader->metrics->truncates, 1);
     /* There is no row that could be a dead letter: if markers are refused, it is the table that refuses them.
      */
     return status == STATUS_REJECT ? STATUS_STOP : status;
@@ -199,8 +212,9 @@ static Status truncate_step(Loader *loader, void *context, Error *error)
 
 /* ---- one table ---- */
 
-static Status insert_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error)
+static Status insert_rows(Loader *loader, TableJob *job, Error *error)
 {
+    TableBuffer *buffer = job->buffer;
     Text sql = {0};
     Status status = STATUS_OK;
 
@@ -209,7 +223,7 @@ static Status insert_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Err
     if (status != STATUS_OK || buffer->row_count == 0)
         return status;
     if (append_insert(&sql, loader->config, buffer->table))
-        status = insert_all(loader, batch, buffer, sql.data, error);
+        status = insert_all(loader, job->batch, buffer, sql.data, error);
     else
         status = status_fail(error, STATUS_RETRY, "out of memory");
     text_free(&sql);
@@ -218,24 +232,20 @@ static Status insert_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Err
     return status;
 }
 
-static Status truncate_rows(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error)
+static Status truncate_rows(Loader *loader, TableJob *job, Error *error)
 {
-    Status status = loader_persist(loader, truncate_step, buffer, error);
-
-    (void)batch;
-    if (status == STATUS_OK)
-        atomic_fetch_add(&loader->metrics->truncates, 1);
-    return status;
+    return loader_persist(loader, truncate_step, job, error);
 }
 
-typedef Status (*TableWork)(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error);
+typedef Status (*TableWork)(Loader *loader, TableJob *job, Error *error);
 
 /*
  * Twice: a table that was changed or dropped behind the agent's back is looked at again before it is given
  * up, and then marked stopped. STATUS_RETRY: the batch is given up.
  */
-static Status work_on_table(Loader *loader, Batch *batch, TableBuffer *buffer, TableWork work, Error *error)
+static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error *error)
 {
+    TableBuffer *buffer = job.buffer;
     Status status = STATUS_STOP;
 
     for (int tries = 0; tries < 2 && status == STATUS_STOP; tries++) {
@@ -243,7 +253,7 @@ static Status work_on_table(Loader *loader, Batch *batch, TableBuffer *buffer, T
         if (status == STATUS_OK && !buffer->table->ready)
             status = loader_persist(loader, ensure_table_step, buffer->table, error);
         if (status == STATUS_OK)
-            status = work(loader, batch, buffer, error);
+            status = work(loader, &job, error);
         if (status == STATUS_STOP)
             /* One of the agent's own tables, or the database, may be what is missing. */
             loader->system_ready = buffer->table->ready = false;
@@ -264,17 +274,21 @@ static bool same_table(const TableBuffer *a, const TableBuffer *b)
 }
 
 /* Once for a table: its highest truncate takes what the others take. */
-static bool truncate_is_due(const Batch *batch, const TableBuffer *buffer)
+static bool truncate_is_highest(const Batch *batch, const TableBuffer *buffer)
 {
-    if (!buffer->truncated || buffer->stopped)
-        return false;
-    for (const TableBuffer *other = batch->tables; other < batch->tables + batch->table_count; other++) {
-        if (other == buffer || !same_table(other, buffer))
-            continue;
-        if (other->stopped || (other->truncated && other->truncate.version > buffer->truncate.version))
+    for (size_t i = 0; i < batch->table_count; i++)
+        if (same_table(&batch->tables[i], buffer) && batch->tables[i].truncated &&
+            batch->tables[i].truncate.version > buffer->truncate.version)
             return false;
-    }
     return true;
+}
+
+static bool is_stopped(const Batch *batch, const TableBuffer *buffer)
+{
+    for (size_t i = 0; i < batch->table_count; i++)
+        if (same_table(&batch->tables[i], buffer) && batch->tables[i].stopped)
+            return true;
+    return false;
 }
 
 Status load_tables(Loader *loader, Batch *batch, Error *error)
@@ -284,9 +298,19 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
 
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
         if (batch->tables[i].row_count > 0)
-            status = work_on_table(loader, batch, &batch->tables[i], insert_rows, error);
-    for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
-        if (truncate_is_due(batch, &batch->tables[i]))
-            status = work_on_table(loader, batch, &batch->tables[i], truncate_rows, error);
+            status = work_on_table(loader, (TableJob){batch, &batch->tables[i], NULL}, insert_rows, error);
+    for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++) {
+        TableBuffer *buffer = &batch->tables[i];
+
+        if (buffer->truncated && truncate_is_highest(batch, buffer) && !is_stopped(batch, buffer))
+            status = work_on_table(loader, (TableJob){batch, buffer, NULL}, truncate_rows, error);
+    }
+    for (size_t i = 0; i < batch->sweep_count && status == STATUS_OK; i++) {
+        TableBuffer *buffer = &batch->tables[batch->sweeps[i].table];
+
+        if (!is_stopped(batch, buffer))
+            status = work_on_table(loader, (TableJob){batch, buffer, &batch->sweeps[i].sweep}, truncate_rows,
+                                   error);
+    }
     return status;
 }

@@ -4,6 +4,7 @@
  *      T event, version V --> 1. noted in _walhouse_truncates
  *                         --> 2. table with a key: a delete marker of version V for each key whose newest row
  *                                is below V;  log table: its rows below V deleted
+ *      sweep               --> noted in _walhouse_sweeps; in the last of its partitions: as above
  *      snapshot rows, rows of a log table --> below the highest V that was noted? dropped, before they are
  * inserted
  *
@@ -26,6 +27,9 @@
  * whoever meets a snapshot row behind it, in any agent, finds the note.
  * - The sweep of a log table travels beside the stream too, and the stream may be behind it: rows that the
  *   snapshot holds then come once more as inserts below V. A key would make them one; here the note does.
+ * - A sweep may wait, as nobody but phantoms misses it, and waits for all its partitions: before that, rows
+ * whose snapshot row is still in another partition would be away for a while. What is below V and comes in
+ * between is there when it acts. Whoever notes the last partition sees all notes, so at least one agent acts.
  * - All of it may be done twice. Markers of one key and version are equal; the second time there is nothing
  *   below V to be seen. An agent that is killed on the way has not committed the event's offset.
  *
@@ -174,6 +178,41 @@ Status truncate_apply(ClickHouse *client, const Config *config, const TableSchem
         return status;
     return table->schema.key_column_count > 0 ? mark_rows(client, config, table, truncate, error)
                                               : delete_rows(client, config, table, truncate, error);
+}
+
+static Status note_sweep(ClickHouse *client, const TableSchema *table, const Sweep *sweep, Error *error)
+{
+    Text sql = {0};
+
+    text_appendf(&sql, "INSERT INTO `_walhouse_sweeps` (table, version, partition, partitions) SELECT ");
+    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_appendf(&sql, ", ");
+    append_version(&sql, sweep->truncate.version);
+    text_appendf(&sql, ", %d, %d", (int)sweep->partition, (int)sweep->partitions);
+    return ask(client, &sql, NULL, error);
+}
+
+Status truncate_sweep(ClickHouse *client, const Config *config, const TableSchema *table, const Sweep *sweep,
+                      bool *applied, Error *error)
+{
+    const char *body = "";
+    Text sql = {0};
+    Status status = note_sweep(client, table, sweep, error);
+
+    *applied = false;
+    if (status != STATUS_OK)
+        return status;
+    text_appendf(&sql,
+                 "SELECT uniqExact(partition) >= max(partitions) FROM `_walhouse_sweeps` WHERE table = ");
+    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_appendf(&sql, " AND version = ");
+    append_version(&sql, sweep->truncate.version);
+    status = ask(client, &sql, &body, error);
+    if (status != STATUS_OK || body[0] != '1')
+        return status;
+    status = truncate_apply(client, config, table, &sweep->truncate, error);
+    *applied = status == STATUS_OK;
+    return status;
 }
 
 Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *floor, Error *error)

@@ -16,12 +16,29 @@ typedef struct Truncate {
     int64_t commit_time_us;
 } Truncate;
 
+/* A sweep, which ends a snapshot, as it came in one partition. */
+typedef struct Sweep {
+    Truncate truncate;
+    int32_t partition;
+    int32_t partitions; /* it was sent to so many */
+} Sweep;
+
+/* Commit LSNs are multiples of 8; a sweep's LSN is one below such a one. */
+static inline bool truncate_is_sweep(const WhEvent *event)
+{
+    return event->commit_lsn % 8 != 0;
+}
+
 /*
  * Notes the truncate and makes every row below it go. The storage table is there. It may be done again at
  * any time, in part or as a whole, and by several agents at once. Statuses as clickhouse_query().
  */
 Status truncate_apply(ClickHouse *client, const Config *config, const TableSchema *table,
                       const Truncate *truncate, Error *error);
+
+/* Remembers that the sweep has come in its partition, and applies it when it has come in all of them. */
+Status truncate_sweep(ClickHouse *client, const Config *config, const TableSchema *table, const Sweep *sweep,
+                      bool *applied, Error *error);
 
 /* The highest truncate of the table that any agent noted; 0: none. */
 Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *floor, Error *error);

@@ -87,6 +87,21 @@ static FlowStep send_dead_letter(Flow *f, ProduceTopic *topic, uint64_t size, Wh
                : FLOW_FAILED;
 }
 
+/* A truncate says in a header how many partitions it goes to: a sweep acts when it has come in all of them.
+ */
+static ProduceResult send_composed(Flow *f, int32_t partition, WhSlice key, WhSlice value, uint64_t tag,
+                                   Failure *failure)
+{
+    char number[16];
+    ProduceHeader header = {.name = "walhouse.partitions"};
+
+    if (f->item.event.operation != WH_OP_TRUNCATE)
+        return producer_send(f->producer, f->topic, partition, key, value, tag, failure);
+    (void)snprintf(number, sizeof number, "%" PRId32, f->truncate.partitions);
+    header.value = (WhSlice){(const uint8_t *)number, strlen(number)};
+    return producer_send_with_headers(f->producer, f->topic, partition, key, value, &header, 1, tag, failure);
+}
+
 static FlowStep send_event(Flow *f, int32_t partition, Failure *failure)
 {
     WhSlice key, value;
@@ -104,8 +119,7 @@ static FlowStep send_event(Flow *f, int32_t partition, Failure *failure)
         return FLOW_FAILED;
     }
     ticket = progress_open(&f->progress);
-    result = producer_send(f->producer, f->topic, partition, key, value,
-                           produce_tag(PRODUCE_TAG_EVENT, ticket), failure);
+    result = send_composed(f, partition, key, value, produce_tag(PRODUCE_TAG_EVENT, ticket), failure);
     if (result == PRODUCE_SENT)
         return FLOW_DONE;
     progress_cancel(&f->progress, ticket);

@@ -308,11 +308,11 @@ static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
     return w.full ? 0 : w.length;
 }
 
-static bool produce_value(Producer *producer, int32_t partition, uint8_t *value, size_t size,
-                          const uint8_t *key, size_t key_size)
+static bool produce_value(Producer *producer, uint8_t *value, size_t size, const uint8_t *key,
+                          size_t key_size)
 {
-    while (rd_kafka_produce(producer->topic, partition, RD_KAFKA_MSG_F_COPY, value, size, key, key_size,
-                            NULL) != 0) {
+    while (rd_kafka_produce(producer->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, size, key,
+                            key_size, NULL) != 0) {
         if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             (void)fprintf(stderr, "produce_events: %s\n", rd_kafka_err2str(rd_kafka_last_error()));
             return false;
@@ -322,15 +322,21 @@ static bool produce_value(Producer *producer, int32_t partition, uint8_t *value,
     return true;
 }
 
-/* A truncate goes into one partition, or all of them, without a key. */
+/* A truncate goes into one partition, or all of them, without a key, and says how many there are. */
 static bool produce_truncate(Producer *producer, uint8_t *value, size_t size)
 {
     const Options *options = producer->options;
+    char number[16];
     bool ok = true;
 
+    (void)snprintf(number, sizeof number, "%" PRId64, options->partitions);
     for (int32_t p = 0; p < options->partitions && ok; p++)
         if (options->partition < 0 || options->partition == p)
-            ok = produce_value(producer, p, value, size, NULL, 0);
+            ok = rd_kafka_producev(producer->kafka, RD_KAFKA_V_TOPIC(producer->topic_name),
+                                   RD_KAFKA_V_PARTITION(p), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                   RD_KAFKA_V_VALUE(value, size),
+                                   RD_KAFKA_V_HEADER("walhouse.partitions", number, -1),
+                                   RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR_NO_ERROR;
     return ok;
 }
 
@@ -347,8 +353,7 @@ static bool produce_row(Producer *producer, int64_t i)
     }
     if (strcmp(producer->options->kind, "truncate") == 0)
         return produce_truncate(producer, value, size);
-    return produce_value(producer, RD_KAFKA_PARTITION_UA, value, size,
-                         producer->options->keyless ? NULL : key,
+    return produce_value(producer, value, size, producer->options->keyless ? NULL : key,
                          producer->options->keyless ? 0 : sizeof key);
 }
 

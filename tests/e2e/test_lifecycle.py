@@ -1,0 +1,111 @@
+"""The extension's own life: dumped, restored beside the original and on another server, and dropped."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+
+import psycopg2
+import pytest
+
+from stackctl import TREE, Stack
+
+PG_BIN = pathlib.Path(subprocess.run(
+    [os.environ.get("PG_CONFIG", "/usr/lib/postgresql/15/bin/pg_config"), "--bindir"], check=True, stdout=subprocess.PIPE,
+    text=True).stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with Stack("--no-agent") as running:
+        running.sql("CREATE TABLE goods (id int PRIMARY KEY, name text); INSERT INTO goods VALUES (1, 'one')")
+        confirm(running)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def dump(stack):
+    return run(stack, "pg_dump")
+
+
+def run(stack, program, *arguments, text=None, database=None):
+    """One of Postgres's own programs, on this stack's server."""
+    result = subprocess.run(
+        [str(PG_BIN / program), "-h", stack.env["PGHOST"], "-p", stack.env["PGPORT"], "-U", stack.env["PGUSER"], *arguments],
+        input=text, env={**os.environ, "PGDATABASE": database or "shop"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def restore(stack, dump, database):
+    run(stack, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", text=dump, database=database)
+
+
+def sql_in(stack, database, statement):
+    with contextlib.closing(psycopg2.connect(host=stack.env["PGHOST"], port=stack.env["PGPORT"], user=stack.env["PGUSER"],
+                                             dbname=database)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def confirm(stack, seconds=60):
+    """Waits until the slot has confirmed everything that was committed before the call."""
+    end = stack.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
+    stack.sql("SELECT pg_logical_emit_message(true, 'test', '')")
+    stack.until(lambda: stack.sql(
+        "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name = 'walhouse_shop'", (end,))[0][0],
+        seconds, "confirmation")
+
+
+def messages(stack, topic):
+    return subprocess.run(["kcat", "-b", stack.env["KAFKA_BROKERS"], "-C", "-t", topic, "-e", "-q", "-f", "%o\n"], check=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60).stdout.count("\n")
+
+
+def test_a_copy_beside_the_original_is_paused_and_harmless(stack, dump):
+    """A second database of the same server: its pipeline names a slot that is the first one's."""
+    sql_in(stack, "postgres", "CREATE DATABASE copy")
+    restore(stack, dump, "copy")
+    assert sql_in(stack, "copy", "SELECT name, enabled FROM walhouse.pipeline") == [("shop", False)]
+    assert sql_in(stack, "copy", "SELECT state, publisher_pid FROM walhouse.status") == [("paused", None)]
+    assert sql_in(stack, "copy", "SELECT count(*) FROM goods") == [(1,)]
+    with pytest.raises(psycopg2.errors.DependentObjectsStillExist, match="drop_pipeline"):
+        sql_in(stack, "copy", "DROP EXTENSION walhouse")
+    sql_in(stack, "copy", "SELECT walhouse.drop_pipeline('shop')")
+    sql_in(stack, "copy", "DROP EXTENSION walhouse")
+    sql_in(stack, "postgres", "DROP DATABASE copy")
+    # The original has not noticed.
+    stack.sql("INSERT INTO goods VALUES (2, 'two')")
+    confirm(stack)
+    assert stack.status()["state"] == "streaming"
+    assert messages(stack, "shop.public.goods") == 2
+
+
+def test_the_database_of_a_pipeline_is_not_dropped(stack):
+    with pytest.raises(psycopg2.errors.ObjectInUse):
+        sql_in(stack, "postgres", "DROP DATABASE shop WITH (FORCE)")
+
+
+def test_restored_on_another_server_it_does_not_publish(stack, dump):
+    """Nor when it is resumed: the slot that it names is not there, and status says so."""
+    with Stack("--no-agent") as other:
+        other.sql("SELECT walhouse.drop_pipeline('shop')")
+        other.sql("DROP EXTENSION walhouse; DROP SCHEMA walhouse; DROP PUBLICATION shop")
+        before = messages(stack, "shop.public.goods")
+        restore(other, dump, "shop")
+        status = other.status()
+        assert (status["state"], status["publisher_pid"]) == ("paused", None)
+        assert "does not exist" in status["last_error"]
+        assert other.sql("SELECT system_identifier FROM walhouse.pipeline") == stack.sql(
+            "SELECT system_identifier FROM walhouse.pipeline")
+        other.sql("INSERT INTO goods VALUES (100, 'only in the copy')")
+        other.sql("SELECT walhouse.resume('shop')")
+        status = other.until(lambda: (s := other.status())["publisher_starts"] > 0 and s["publisher_pid"] is None and s, 20,
+                             "a publisher that gave up")
+        assert status["state"] != "streaming" and status["last_error"]
+        other.sql("SELECT walhouse.drop_pipeline('shop')")
+        other.sql("DROP EXTENSION walhouse")
+        confirm(stack)
+        assert messages(stack, "shop.public.goods") == before

@@ -80,6 +80,13 @@ is_named_oid(Oid type)
 	}
 }
 
+/* Arrays by name, but with a text of their own and a first index of 0. */
+static bool
+is_vector(Oid type)
+{
+	return type == INT2VECTOROID || type == OIDVECTOROID;
+}
+
 static void
 set_mapping(ColumnEncoder *encoder, const char *clickhouse_type, EncodeFunction encode, int default_width)
 {
@@ -177,7 +184,7 @@ column_encoder_init(ColumnEncoder *encoder, Form_pg_attribute attribute, bool in
 	MemoryContext old = MemoryContextSwitchTo(context);
 	int32		typmod = attribute->atttypmod;
 	Oid			type = getBaseTypeAndTypmod(attribute->atttypid, &typmod);
-	Oid			element_type = get_element_type(type);
+	Oid			element_type = is_vector(type) ? InvalidOid : get_element_type(type);
 
 	memset(encoder, 0, sizeof *encoder);
 	encoder->attnum = attribute->attnum;

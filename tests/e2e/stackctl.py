@@ -5,7 +5,6 @@ Everything goes through tests/stack/stack; what it prints about the parts is all
 
 import collections
 import contextlib
-import decimal
 import json
 import os
 import pathlib
@@ -19,28 +18,10 @@ import urllib.request
 
 import psycopg2
 
+import valuetext
+
 TREE = pathlib.Path(__file__).resolve().parents[2]
 STACK = TREE / "tests" / "stack" / "stack"
-
-# How a value of a Postgres type is written as text, the same on both sides.
-POSTGRES_TEXT = {
-    # A plain cast to text takes the padding away, which is part of the value that is decoded.
-    "character": "CASE WHEN {0} IS NOT NULL THEN concat({0}) END",
-    "timestamp with time zone": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
-    "timestamp without time zone": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
-}
-FLOATS = {"real", "double precision"}
-
-
-def comparable(value, kind):
-    """Numbers by value: 1.00 and 1 are one number to both databases, and each writes it in its way."""
-    if value is None:
-        return None
-    if kind in FLOATS:
-        return repr(float(value))
-    if kind == "numeric" and decimal.Decimal(value).is_finite():
-        return decimal.Decimal(value)
-    return value
 
 
 def quote(identifier):
@@ -131,27 +112,45 @@ class Stack:
         return [json.loads(line) for line in self.clickhouse(query + " FORMAT JSONCompactEachRow", **settings).splitlines()]
 
     def columns(self, table, schema="public"):
+        """Name and type of each column, domains as their base type, without lengths and precisions."""
         return self.sql(
-            "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
-            "ORDER BY ordinal_position", (schema, table))
+            """WITH RECURSIVE base (attnum, attname, type) AS (
+                SELECT attnum, attname, atttypid FROM pg_attribute WHERE attrelid = format('%%I.%%I', %s::text, %s::text)::regclass
+                    AND attnum > 0 AND NOT attisdropped
+                UNION ALL SELECT attnum, attname, typbasetype FROM base JOIN pg_type t ON t.oid = type WHERE typtype = 'd')
+            SELECT attname, CASE WHEN e.typtype = 'd' THEN format_type(e.typbasetype, NULL) || '[]' ELSE format_type(type, NULL) END
+            FROM base JOIN pg_type t ON t.oid = type LEFT JOIN pg_type e ON e.oid = t.typelem WHERE t.typtype <> 'd' ORDER BY attnum""",
+            (schema, table))
+
+    def warehouse_types(self, table, schema="public"):
+        """ClickHouse's type of each column of the view."""
+        name = table if schema == "public" else f"{schema}.{table}"
+        literal = name.replace("\\", "\\\\").replace("'", "\\'")
+        return dict(self.clickhouse_rows("SELECT name, type FROM system.columns WHERE database = currentDatabase() "
+                                         f"AND table = '{literal}'"))
 
     def source_rows(self, table, schema="public"):
-        texts = ", ".join(
-            POSTGRES_TEXT.get(kind, "{}::text").format(quote(name)) for name, kind in self.columns(table, schema))
-        return self.sql(f"SELECT {texts} FROM {quote(schema)}.{quote(table)}")
+        types = self.warehouse_types(table, schema)
+        texts = ", ".join(valuetext.postgres_text(kind, quote(name), types.get(name, ""))
+                          for name, kind in self.columns(table, schema))
+        return self.sql(f"{valuetext.SETTINGS} SELECT {texts} FROM {quote(schema)}.{quote(table)}")
 
     def warehouse_rows(self, table, schema="public"):
         name = table if schema == "public" else f"{schema}.{table}"
-        texts = ", ".join(f"toString({backtick(column)})" for column, _ in self.columns(table, schema))
+        types = self.warehouse_types(table, schema)
+        texts = ", ".join(valuetext.clickhouse_text(kind, backtick(column), types[column])
+                          for column, kind in self.columns(table, schema))
         return [tuple(row) for row in
                 self.clickhouse_rows(f"SELECT {texts} FROM {backtick(name)}")]
 
     def differences(self, table, schema="public"):
         """Rows that only the source has, and rows that only the view has; a row twice in one is a difference too."""
-        kinds = [kind for _, kind in self.columns(table, schema)]
+        types = self.warehouse_types(table, schema)
+        columns = [(kind, types[name]) for name, kind in self.columns(table, schema)]
 
         def count(rows):
-            return collections.Counter(tuple(map(comparable, row, kinds)) for row in rows)
+            return collections.Counter(
+                tuple(valuetext.comparable(value, *column) for value, column in zip(row, columns)) for row in rows)
 
         source, warehouse = count(self.source_rows(table, schema)), count(self.warehouse_rows(table, schema))
         return list(source - warehouse), list(warehouse - source)
@@ -160,9 +159,13 @@ class Stack:
         """Every table's view holds exactly the rows that Postgres holds, each once."""
         for table in tables:
             missing, surplus = self.differences(table)
-            assert not missing and not surplus, (
-                f"{table}: {len(missing)} rows only in Postgres, {len(surplus)} only in the view; "
-                f"first {missing[:3]} and {surplus[:3]}")
+            if missing or surplus:
+                names = [name for name, _ in self.columns(table)]
+                pairs = [(row, other) for row in missing for other in surplus if row[0] == other[0]][:3]
+                columns = [(row[0], name, a, b) for row, other in pairs for name, a, b in zip(names, row, other) if a != b]
+                raise AssertionError(
+                    f"{table}: {len(missing)} rows only in Postgres, {len(surplus)} only in the view; first "
+                    f"{str(columns[:10] or (missing[:3], surplus[:3]))[:3000]}")
 
     # ---- Kafka ----
 

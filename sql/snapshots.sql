@@ -94,8 +94,188 @@ FROM walhouse.decode(walhouse._snapshot_sweep(snap.request('log'))) d WHERE d->>
 SELECT walhouse._snapshot_progress(snap.request('log'), NULL, 20, '0/40');
 SELECT * FROM snap.work();
 
+SELECT walhouse._snapshot_end(snap.request('log'));
+
+-- What a request is refused for.
+SELECT walhouse.snapshot('nowhere', 'item');
+CREATE TABLE private (id int PRIMARY KEY);
+SELECT walhouse.snapshot('p', 'private');
+SELECT walhouse.snapshot('p', 'item', "where" => 'id');
+SELECT walhouse.snapshot('p', 'item', "where" => 'no_column > 5');
+SELECT walhouse.snapshot('p', 'item', "where" => 'id >');
+SELECT walhouse.snapshot('p', 'item', "where" => 'id > 1 ORDER BY id');
+SELECT walhouse.snapshot('p', 'item', "where" => 'count(*) > 1');
+SELECT walhouse.snapshot('p', 'log', "where" => 'true');
+SELECT walhouse.cancel_snapshot(0);
+
+-- A part of a table, in the words of whoever asks; the same request twice is one.
+CREATE SCHEMA kinds;
+CREATE TYPE kinds.mood AS ENUM ('calm', 'busy');
+CREATE TABLE day (id int PRIMARY KEY, mood kinds.mood NOT NULL);
+INSERT INTO day SELECT g, (ARRAY['calm', 'busy'])[1 + g % 2]::kinds.mood FROM generate_series(1, 6) g;
+ALTER PUBLICATION shop ADD TABLE day;
+SELECT * FROM snap.work();
+SELECT walhouse._snapshot_end(snap.request('day'));
+SET search_path = public, kinds;
+SELECT walhouse.snapshot('p', 'day', "where" => 'mood = ''busy''::mood AND day.id <> ALL (SELECT id FROM item WHERE item.id = day.id AND id = 3)') =
+	walhouse.snapshot('p', 'day', "where" => 'mood = ''busy''::mood AND day.id <> ALL (SELECT id FROM item WHERE item.id = day.id AND id = 3)') AS merged;
+RESET search_path;
+SELECT relation, reason, condition FROM snap.work() WHERE relation = 'day';
+SELECT status, rows, last_key, d->'row' AS row FROM snap.read('day', 1);
+SELECT walhouse._snapshot_sweep(snap.request('day')) IS NULL AS nothing_to_sweep;
+SELECT walhouse.cancel_snapshot(snap.request('day'));
+SELECT "table", reason, state, rows_done, percent, condition, waits_for, error FROM walhouse.snapshot_status WHERE "table" = 'day' ORDER BY id;
+
+-- A request is not served before every older transaction has ended: this one may have been decoded before the table was published.
+CREATE TABLE late (id int PRIMARY KEY);
+BEGIN;
+INSERT INTO late VALUES (1);
+PREPARE TRANSACTION 'older';
+ALTER PUBLICATION shop ADD TABLE late;
+SELECT relation, reason FROM snap.work() WHERE relation = 'late';
+SELECT status, rows FROM snap.read('late');
+SELECT state, waits_for LIKE 'transactions older than %' AS waits FROM walhouse.snapshot_status WHERE "table" = 'late';
+COMMIT PREPARED 'older';
+SELECT status, rows, d->'row' AS row FROM snap.read('late');
+-- A younger one does not hold it up: the floor stays below what it may do.
+SELECT pg_current_wal_insert_lsn() AS before \gset
+BEGIN;
+INSERT INTO late VALUES (2);
+PREPARE TRANSACTION 'younger';
+INSERT INTO late VALUES (3);
+SELECT c.status, c.rows, c.floor_lsn >= s.min_lsn AS reaches_stamp, c.floor_lsn <= :'before' AS below_younger
+FROM walhouse.snapshot s, LATERAL walhouse._snapshot_chunk(s.id, NULL, 10, 10000) c WHERE s.id = snap.request('late');
+COMMIT PREPARED 'younger';
+SELECT c.status, c.rows, c.floor_lsn > :'before' AS newest
+FROM walhouse.snapshot s, LATERAL walhouse._snapshot_chunk(s.id, NULL, 10, 10000) c WHERE s.id = snap.request('late');
+-- Nobody's lock is waited for.
+BEGIN;
+LOCK TABLE late IN ACCESS EXCLUSIVE MODE;
+PREPARE TRANSACTION 'locker';
+SELECT status, rows FROM snap.read('late');
+ROLLBACK PREPARED 'locker';
+-- Rows that are not committed are not read.
+BEGIN;
+INSERT INTO late VALUES (4);
+SELECT status FROM snap.read('late');
+ROLLBACK;
+SELECT walhouse._snapshot_end(snap.request('late'));
+
+-- What DDL does: which requests it leaves, before anybody looks. Each is ended, so that the next is alone.
+CREATE FUNCTION snap.news() RETURNS TABLE (relation text, reason text, part text) LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM walhouse.snapshot s WHERE s.state = 'waiting' ORDER BY s.id LOOP
+		RETURN QUERY SELECT r.relation::regclass::text, r.reason, r.part::regclass::text;
+		PERFORM walhouse._snapshot_end(r.id);
+	END LOOP;
+	-- The publisher, who looks for what was missed, finds nothing.
+	IF EXISTS (SELECT FROM walhouse._snapshot_work('p')) THEN
+		RAISE 'there was more';
+	END IF;
+END $$;
+CREATE FUNCTION snap.is_captured(relation regclass) RETURNS bool LANGUAGE sql AS $$
+	SELECT EXISTS (SELECT FROM walhouse.captured c WHERE c.relation = is_captured.relation)
+$$;
+SELECT * FROM snap.news();
+-- Joins, leaves, and joins again.
+CREATE TABLE member (id int PRIMARY KEY, n int, note text);
+SELECT snap.is_captured('member');
+ALTER PUBLICATION shop ADD TABLE member;
+SELECT *, snap.is_captured('member') FROM snap.news();
+ALTER PUBLICATION shop DROP TABLE member;
+SELECT snap.is_captured('member');
+ALTER PUBLICATION shop ADD TABLE member;
+SELECT * FROM snap.news();
+-- Rewritten, or filled with a default: no event tells.
+ALTER TABLE member ADD COLUMN a int;
+ALTER TABLE member ADD COLUMN b int DEFAULT 5;
+SELECT * FROM snap.news();
+ALTER TABLE member ADD COLUMN c float DEFAULT random(), ALTER n TYPE text USING n || '!';
+SELECT * FROM snap.news();
+VACUUM FULL member;
+CLUSTER member USING member_pkey;
+REINDEX TABLE member;
+TRUNCATE member;
+ALTER TABLE member DROP COLUMN c;
+ALTER TABLE member RENAME COLUMN a TO aa;
+ALTER TABLE member RENAME TO fellow;
+ALTER TABLE fellow REPLICA IDENTITY FULL;
+ALTER TABLE fellow ALTER note SET DEFAULT 'x', ALTER note SET STORAGE EXTERNAL;
+SELECT * FROM snap.news();
+-- Another key.
+ALTER TABLE fellow DROP CONSTRAINT member_pkey;
+SELECT * FROM snap.news();
+ALTER TABLE fellow ADD PRIMARY KEY (n, id);
+SELECT * FROM snap.news();
+CREATE UNIQUE INDEX fellow_id ON fellow (id);
+ALTER TABLE fellow REPLICA IDENTITY USING INDEX fellow_id;
+SELECT * FROM snap.news();
+-- In one transaction with other things: one request. Rolled back: none.
+BEGIN;
+ALTER TABLE fellow REPLICA IDENTITY DEFAULT;
+ALTER TABLE fellow ALTER b TYPE bigint;
+ALTER TABLE fellow ALTER b TYPE int;
+COMMIT;
+SELECT * FROM snap.news();
+BEGIN;
+ALTER TABLE fellow ALTER b TYPE bigint;
+ROLLBACK;
+SELECT * FROM snap.news();
+-- Dropped and made again under its name, it is another table.
+DROP TABLE fellow;
+CREATE TABLE fellow (id int PRIMARY KEY);
+SELECT *, snap.is_captured('fellow') FROM snap.news();
+DROP TABLE fellow;
+
+-- Tables that appear where everything, or a schema, is published: what they are made with is in the stream.
+SELECT count(*) > 0 AS emptied FROM regress.changes();
+CREATE SCHEMA open;
+CREATE TABLE moving (id int PRIMARY KEY);
+ALTER PUBLICATION shop ADD TABLES IN SCHEMA open;
+SELECT * FROM snap.news();
+CREATE TABLE open.made (id int PRIMARY KEY);
+CREATE TABLE open.copied AS SELECT g FROM generate_series(1, 3) g;
+SELECT g INTO open.selected FROM generate_series(1, 3) g;
+CREATE TEMPORARY TABLE passing (id int PRIMARY KEY);
+CREATE UNLOGGED TABLE open.light (id int PRIMARY KEY);
+ALTER TABLE open.light SET LOGGED;
+CREATE VIEW open.seen AS SELECT 1 AS one;
+SELECT relation::regclass, key FROM walhouse.captured WHERE relation::regclass::text LIKE 'open.%' ORDER BY relation;
+SELECT * FROM snap.news();
+SELECT d->>'record' AS record, d->'row' AS row FROM regress.changes('shop') d WHERE d->>'schema' = 'open';
+ALTER TABLE moving SET SCHEMA open;
+SELECT * FROM snap.news();
+ALTER TABLE open.moving SET SCHEMA public;
+ALTER TABLE moving SET SCHEMA open;
+SELECT * FROM snap.news();
+DROP SCHEMA open CASCADE;
+SELECT count(*) FROM snap.news();
+DROP TABLE passing;
+
+-- Two pipelines hear of it, paused or not; and it fails nobody's command.
+CREATE PUBLICATION other FOR TABLE item;
+SELECT walhouse.create_pipeline('q', publication => 'other', brokers => '127.0.0.1:1', snapshot => 'never');
+SELECT walhouse.pause('q');
+SELECT pipeline, relation::regclass FROM walhouse.captured WHERE pipeline = 'q';
+SELECT count(*) FROM walhouse.snapshot WHERE pipeline = 'q';
+ALTER TABLE item ALTER price TYPE numeric(20,3);
+SELECT pipeline, table_name, reason FROM walhouse.snapshot WHERE state = 'waiting' ORDER BY id;
+ALTER TABLE walhouse.snapshot ADD CONSTRAINT broken CHECK (reason <> 'rewritten') NOT VALID;
+SET client_min_messages = notice;
+\set VERBOSITY terse
+ALTER TABLE item ALTER price TYPE numeric(10,2);
+\set VERBOSITY default
+SET client_min_messages = warning;
+ALTER TABLE walhouse.snapshot DROP CONSTRAINT broken;
+SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'item'::regclass AND attname = 'price';
+SELECT walhouse.drop_pipeline('q');
+SELECT count(*) FROM walhouse.snapshot WHERE pipeline = 'q';
+SELECT * FROM snap.news();
+
 SELECT walhouse.drop_pipeline('p');
-DROP PUBLICATION shop;
-DROP TABLE item, untouched, log;
-DROP SCHEMA snap CASCADE;
+DROP PUBLICATION shop, other;
+DROP TABLE item, untouched, log, private, day, late;
+DROP SCHEMA snap, kinds CASCADE;
 RESET client_min_messages;

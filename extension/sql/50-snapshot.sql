@@ -17,6 +17,7 @@ CREATE TABLE snapshot (
 	floor_lsn pg_lsn,		/* of the rows sent so far: the lowest, without a key that of the scan */
 	rows_done bigint NOT NULL DEFAULT 0,
 	estimated_rows bigint,
+	requested_by xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
 	requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	started_at timestamptz,
 	updated_at timestamptz,
@@ -101,6 +102,13 @@ CREATE FUNCTION _request_snapshot(pipeline text, relation oid, reason text, cond
 DECLARE
 	request bigint;
 BEGIN
+	-- One transaction may have several reasons.
+	SELECT s.id INTO request FROM walhouse.snapshot s
+	WHERE s.requested_by = pg_current_xact_id() AND s.state = 'waiting' AND s.pipeline = pipeline AND s.relation = relation
+		AND s.part IS NOT DISTINCT FROM part AND s.condition IS NOT DISTINCT FROM condition;
+	IF FOUND THEN
+		RETURN request;
+	END IF;
 	INSERT INTO walhouse.snapshot (pipeline, relation, schema_name, table_name, part, condition, reason, keyed, estimated_rows)
 	SELECT pipeline, relation, n.nspname, c.relname, part, condition, reason, walhouse._table_key(relation) IS NOT NULL,
 		CASE WHEN condition IS NULL THEN walhouse._estimate_rows(coalesce(part, relation)) END
@@ -293,10 +301,15 @@ $$;
 
 /* ---- for people ---- */
 
-CREATE FUNCTION snapshot(pipeline text, "table" regclass, "where" text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION _condition(relation oid, condition text) RETURNS text
+	AS 'MODULE_PATHNAME', 'walhouse_condition' LANGUAGE C STRICT STABLE;
+
+CREATE FUNCTION _request_by_user(pipeline text, relation regclass, condition text) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
+	root oid;
+	part oid;
 	known bigint;
 BEGIN
 	PERFORM walhouse._require_superuser();
@@ -304,18 +317,73 @@ BEGIN
 		RAISE EXCEPTION 'pipeline "%" does not exist', pipeline USING ERRCODE = 'undefined_object',
 			HINT = 'SELECT pipeline FROM walhouse.status; lists the pipelines.';
 	END IF;
-	IF NOT EXISTS (SELECT FROM walhouse.pipeline p, walhouse._published(p.publication) t
-		WHERE p.name = pipeline AND t.relation = "table") THEN
-		RAISE EXCEPTION 'table "%" is not published by pipeline "%"', "table", pipeline USING ERRCODE = 'object_not_in_prerequisite_state',
+	SELECT t.relation, nullif(relation, t.relation) INTO root, part
+	FROM walhouse.pipeline p, walhouse._published(p.publication) t
+	WHERE p.name = pipeline AND (t.relation = relation OR relation = ANY (t.parts));
+	IF root IS NULL THEN
+		RAISE EXCEPTION 'table "%" is not published by pipeline "%"', relation, pipeline
+			USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'SELECT * FROM pg_publication_tables; lists what each publication gives.';
 	END IF;
+	IF (condition IS NOT NULL OR part IS NOT NULL) AND walhouse._table_key(root) IS NULL THEN
+		RAISE EXCEPTION 'rows of table "%" cannot be sent in part: it has no key', root::regclass
+			USING ERRCODE = 'feature_not_supported', DETAIL = 'They would be in the warehouse twice.',
+			HINT = 'Leave the condition out: the whole table is read, and replaced.';
+	END IF;
 	SELECT s.id INTO known FROM walhouse.snapshot s
-	WHERE s.pipeline = pipeline AND s.relation = "table" AND s.part IS NULL AND s.condition IS NOT DISTINCT FROM "where"
-		AND s.state = 'waiting';
+	WHERE s.pipeline = pipeline AND s.relation = root AND s.part IS NOT DISTINCT FROM part
+		AND s.condition IS NOT DISTINCT FROM condition AND s.state = 'waiting';
 	IF known IS NOT NULL THEN
 		RETURN known;
 	END IF;
-	RETURN walhouse._request_snapshot(pipeline, "table", 'requested', "where");
+	RETURN walhouse._request_snapshot(pipeline, root, 'requested', condition, part);
 END $$;
+
+/* Without a search path of its own, for the condition is in the caller's words; it names nothing unqualified itself. */
+CREATE FUNCTION snapshot(pipeline text, "table" regclass, "where" text DEFAULT NULL) RETURNS bigint
+	LANGUAGE sql AS $$ SELECT walhouse._request_by_user(pipeline, "table", walhouse._condition("table", "where")) $$;
 COMMENT ON FUNCTION snapshot(text, regclass, text) IS
-	'sends the rows that a table holds, or those of them that the condition names, again';
+	'sends the rows that a table holds, or those of them that the condition names, again; returns the request''s id';
+
+CREATE FUNCTION cancel_snapshot(id bigint) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	its_pipeline text;
+BEGIN
+	PERFORM walhouse._require_superuser();
+	UPDATE walhouse.snapshot s SET state = 'cancelled', error = format('cancelled by %s', session_user),
+		updated_at = clock_timestamp(), finished_at = clock_timestamp()
+	WHERE s.id = id AND s.state IN ('waiting', 'running') RETURNING s.pipeline INTO its_pipeline;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'snapshot % is not open', id USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'SELECT * FROM walhouse.snapshot_status; lists the snapshots.';
+	END IF;
+	PERFORM pg_logical_emit_message(true, 'walhouse.snapshot', its_pipeline);
+END $$;
+COMMENT ON FUNCTION cancel_snapshot(bigint) IS 'ends a snapshot that waits or runs; rows that were sent stay';
+
+CREATE VIEW snapshot_status AS
+SELECT
+	s.id,
+	s.pipeline,
+	coalesce(c.oid::pg_catalog.regclass::text, format('%I.%I', s.schema_name, s.table_name)) AS "table",
+	s.reason,
+	s.state,
+	s.rows_done,
+	greatest(s.estimated_rows, s.rows_done) AS estimated_rows,
+	/* An estimate may be passed; only what is done is 100. NULL where nobody knows. */
+	CASE WHEN s.state = 'done' THEN 100
+		WHEN s.estimated_rows > 0 THEN round(least(100.0 * s.rows_done / s.estimated_rows, 99.9), 1) END AS percent,
+	round(s.rows_done / nullif(extract(epoch FROM coalesce(s.finished_at, s.updated_at) - s.started_at), 0)) AS rows_per_second,
+	s.part::pg_catalog.regclass::text AS part,
+	s.condition,
+	CASE WHEN s.state = 'waiting' AND pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) < s.min_xid
+		THEN format('transactions older than %s', s.min_xid) END AS waits_for,
+	s.requested_at,
+	s.started_at,
+	s.updated_at,
+	s.finished_at,
+	s.error
+FROM walhouse.snapshot s LEFT JOIN pg_catalog.pg_class c ON c.oid = s.relation;
+COMMENT ON VIEW snapshot_status IS 'how each snapshot is: those that are open, and the last ones of each table';

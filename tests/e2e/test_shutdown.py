@@ -28,6 +28,8 @@ def stack():
         running.sql("CREATE TABLE load (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)")
         # A table's first event waits for its topic and its schema; these tests are about those that follow.
         running.sql("INSERT INTO load (note) VALUES ('first')")
+        running.sql("CREATE TABLE journal (note text)")
+        running.sql("INSERT INTO journal SELECT repeat('j', 100) FROM generate_series(1, 300000)")
         confirm(running)
         yield running
 
@@ -141,7 +143,9 @@ def stop_server(stack, how):
 @pytest.mark.parametrize("kafka", ["killed", "hung"])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT], ids=["smart", "fast", "immediate"])
 def test_the_server_stops_in_time(stack, how, kafka):
-    """Under load, with Kafka away and a backlog in the publisher. Afterwards nothing is missing."""
+    """Under load, with Kafka away, a backlog in the publisher and snapshots under way. Afterwards nothing is missing."""
+    for table in ("load", "journal"):
+        stack.sql("SELECT walhouse.snapshot('shop', %s::regclass)", (table,))
     with kafka_away(stack, kafka):
         await_backlog(stack)
         publisher = stack.status()["publisher_pid"]
@@ -210,13 +214,15 @@ def test_a_worker_that_waits_for_a_lock_can_be_terminated(stack):
 
 
 def test_memory_is_bounded_while_a_backlog_waits(stack):
-    """Kafka is away, and the source goes on: many small rows and some large ones. What waits, waits in the WAL."""
+    """Kafka is away, and the source goes on: many small rows, some large ones, snapshots. What waits, waits in the WAL."""
     stack.sql("CREATE TABLE large (id bigint PRIMARY KEY, note text); INSERT INTO large VALUES (-1, '')")
     confirm(stack)
     with kafka_away(stack, "killed"):
         stack.sql("INSERT INTO load (note) SELECT repeat('x', 200) FROM generate_series(1, 400000)")
         for i in range(40):
             stack.sql("INSERT INTO large SELECT %s, string_agg(md5(i::text), '') FROM generate_series(1, 130000) i", (i,))
+        for table in ("load", "journal", "large"):
+            stack.sql("SELECT walhouse.snapshot('shop', %s::regclass)", (table,))
         stack.until(lambda: stack.status()["state"] == "waiting_for_kafka", 30, "status says that Kafka is away")
         time.sleep(3)
         status = stack.status()

@@ -29,6 +29,14 @@
 #define primary_key_index(relation) RelationGetPrimaryKeyIndex(relation)
 #endif
 
+/* Since 18 a row filter may use a virtual generated column, which stands for its expression. */
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#define expand_virtual_columns(list, relation) ((List *) expand_generated_columns_in_expr((Node *) (list), relation, 1))
+#else
+#define expand_virtual_columns(list, relation) (list)
+#endif
+
 /* Since 17 a wait event set belongs to a resource owner, before to a memory context. */
 #if PG_VERSION_NUM >= 170000
 #define create_wait_event_set(count) CreateWaitEventSet(NULL, count)

@@ -128,25 +128,36 @@ commit_time_us(ReorderBufferTXN *txn)
 
 /* ---- rows ---- */
 
-/* The whole row, all of which the new tuple holds but for unchanged out-of-line values. */
-static void
-send_row(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version, char operation,
-		 TupleDesc desc, HeapTuple tuple)
+/* What state->values and state->old_values hold. */
+static inline RowValues
+new_row(PluginState *state, bool there)
 {
-	int			key_size;
+	return there ? (RowValues) {state->values, state->nulls} : (RowValues) {NULL, NULL};
+}
 
-	heap_deform_tuple(tuple, desc, state->values, state->nulls);
-	key_size = row_encode(&state->row, version, version->column_count, state->values, state->nulls, NULL, NULL);
+static inline RowValues
+old_row(PluginState *state, bool there)
+{
+	return there ? (RowValues) {state->old_values, state->old_nulls} : (RowValues) {NULL, NULL};
+}
+
+/* The whole row. What the WAL left out of it because it did not change is taken from the old one, if that has it. */
+static void
+send_row(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version, char operation, bool has_old)
+{
+	RowValues	old = old_row(state, has_old);
+	int			key_size = row_encode(&state->row, version, version->column_count, state->values, state->nulls, old.values,
+									  old.nulls);
+
 	send_event(ctx, state, version, operation, key_size);
 }
 
 static void
-send_delete(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version, TupleDesc desc, HeapTuple old_tuple)
+send_delete(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version)
 {
-	int			key_size;
+	int			key_size = row_encode(&state->row, version, version->key_column_count, state->old_values, state->old_nulls,
+									  NULL, NULL);
 
-	heap_deform_tuple(old_tuple, desc, state->old_values, state->old_nulls);
-	key_size = row_encode(&state->row, version, version->key_column_count, state->old_values, state->old_nulls, NULL, NULL);
 	send_event(ctx, state, version, WH_OP_DELETE, key_size);
 }
 
@@ -155,18 +166,15 @@ send_delete(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *ve
  * ClickHouse will see them: what is one key there is one update.
  */
 static void
-send_update(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version, TupleDesc desc,
-			HeapTuple old_tuple, HeapTuple tuple)
+send_update(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *version, bool has_old)
 {
 	int			key_size;
 
-	if (old_tuple == NULL)
+	if (!has_old || !version->old_has_key)
 	{
-		send_row(ctx, state, version, WH_OP_UPDATE, desc, tuple);
+		send_row(ctx, state, version, WH_OP_UPDATE, has_old);
 		return;
 	}
-	heap_deform_tuple(old_tuple, desc, state->old_values, state->old_nulls);
-	heap_deform_tuple(tuple, desc, state->values, state->nulls);
 	row_encode(&state->row, version, version->key_column_count, state->old_values, state->old_nulls, NULL, NULL);
 	resetStringInfo(&state->old_key);
 	appendBinaryStringInfo(&state->old_key, state->row.body.data, state->row.body.len);
@@ -176,11 +184,26 @@ send_update(LogicalDecodingContext *ctx, PluginState *state, RelationVersion *ve
 		send_event(ctx, state, version, WH_OP_UPDATE, key_size);
 	else
 	{
-		send_delete(ctx, state, version, desc, old_tuple);
-		key_size = row_encode(&state->row, version, version->column_count, state->values, state->nulls, state->old_values,
-							  state->old_nulls);
-		send_event(ctx, state, version, WH_OP_INSERT, key_size);
+		send_delete(ctx, state, version);
+		send_row(ctx, state, version, WH_OP_INSERT, true);
 	}
+}
+
+/*
+ * An update or delete that names no row: the table has no key, or the partition's replica identity is not that of its root.
+ * Such a table is a log of what was inserted.
+ */
+static void
+complain(RelationVersion *version, Relation relation)
+{
+	if (version->complained)
+		return;
+	version->complained = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("updates and deletes of table \"%s\" are not carried", RelationGetRelationName(relation)),
+			 errdetail("Its replica identity does not name the rows of what it is published as."),
+			 errhint("ALTER TABLE ... ADD PRIMARY KEY, or REPLICA IDENTITY DEFAULT, and take a snapshot.")));
 }
 
 /* ---- callbacks ---- */
@@ -204,6 +227,31 @@ skip_change(LogicalDecodingContext *ctx, PluginState *state)
 	OutputPluginUpdateProgress(ctx, false);
 }
 
+/* Row filters may drop a change, or make an insert or a delete of an update. */
+static int
+filter_change(PluginState *state, RelationVersion *version, int action, bool has_old, bool has_new)
+{
+	if (likely(version->filter == NULL))
+		return action;
+	return row_filter_apply(version->filter, action, old_row(state, has_old), new_row(state, has_new));
+}
+
+static bool
+action_is_published(const PublicationActions *actions, int action)
+{
+	switch (action)
+	{
+		case REORDER_BUFFER_CHANGE_INSERT:
+			return actions->pubinsert;
+		case REORDER_BUFFER_CHANGE_UPDATE:
+			return actions->pubupdate;
+		case REORDER_BUFFER_CHANGE_DELETE:
+			return actions->pubdelete;
+		default:
+			elog(ERROR, "unexpected change action %d", action);
+	}
+}
+
 static void
 send_change(LogicalDecodingContext *ctx, PluginState *state, Relation relation, RelationVersion *version,
 			ReorderBufferChange *change)
@@ -211,24 +259,34 @@ send_change(LogicalDecodingContext *ctx, PluginState *state, Relation relation, 
 	TupleDesc	desc = RelationGetDescr(relation);
 	HeapTuple	old_tuple = change_tuple(change->data.tp.oldtuple);
 	HeapTuple	tuple = change_tuple(change->data.tp.newtuple);
+	bool		has_old = old_tuple != NULL;
+	int			action = change->action;
 
-	switch (change->action)
+	if (!action_is_published(&version->actions, action) || (tuple == NULL && action != REORDER_BUFFER_CHANGE_DELETE))
+		return;
+	if (action != REORDER_BUFFER_CHANGE_INSERT && (version->key_column_count == 0 || (tuple == NULL && !has_old)))
+	{
+		complain(version, relation);
+		return;
+	}
+	if (tuple)
+		heap_deform_tuple(tuple, desc, state->values, state->nulls);
+	if (has_old)
+		heap_deform_tuple(old_tuple, desc, state->old_values, state->old_nulls);
+	switch (filter_change(state, version, action, has_old, tuple != NULL))
 	{
 		case REORDER_BUFFER_CHANGE_INSERT:
-			if (version->actions.pubinsert && tuple)
-				send_row(ctx, state, version, WH_OP_INSERT, desc, tuple);
+			send_row(ctx, state, version, WH_OP_INSERT, has_old);
 			break;
 		case REORDER_BUFFER_CHANGE_UPDATE:
-			if (version->actions.pubupdate && tuple)
-				send_update(ctx, state, version, desc, old_tuple, tuple);
+			send_update(ctx, state, version, has_old);
 			break;
 		case REORDER_BUFFER_CHANGE_DELETE:
-			/* Without an old key there is nothing that could be said: the table has no replica identity. */
-			if (version->actions.pubdelete && old_tuple && version->key_column_count > 0)
-				send_delete(ctx, state, version, desc, old_tuple);
+			if (has_old && version->old_has_key)
+				send_delete(ctx, state, version);
+			else
+				complain(version, relation);
 			break;
-		default:
-			elog(ERROR, "unexpected change action %d", (int) change->action);
 	}
 }
 
@@ -258,7 +316,8 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, R
 	{
 		RelationVersion *version = relation_cache_get(state->relations, relations[i]);
 
-		if (!version->published || !version->actions.pubtruncate)
+		/* Of a partitioned table that is published as such, the rows of one partition cannot be told from the others'. */
+		if (!version->published || !version->actions.pubtruncate || version->publish_as != version->relid)
 			continue;
 		row_reset(&state->row);
 		send_event(ctx, state, version, WH_OP_TRUNCATE, 0);

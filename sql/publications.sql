@@ -25,11 +25,12 @@ INSERT INTO chosen VALUES (3);
 DELETE FROM chosen;
 SELECT * FROM regress.changes('inserts');
 
--- Partitions are tables of their own, published with their root.
+-- Partitions are tables of their own, published with their root. The root itself has no rows to truncate.
 CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id);
 CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10);
 CREATE PUBLICATION rooted FOR TABLE parted;
 INSERT INTO parted VALUES (5);
+TRUNCATE parted;
 SELECT * FROM regress.changes('rooted');
 
 -- Option errors.
@@ -53,6 +54,22 @@ SET client_min_messages = error;
 SELECT * FROM regress.changes('nowhere');
 RESET client_min_messages;
 
-DROP PUBLICATION selected, inserts, rooted;
+-- Dropped and created again, with another content: at its place in the stream.
+INSERT INTO ignored VALUES (5);
+DROP PUBLICATION selected;
+CREATE PUBLICATION selected FOR TABLE ignored;
+INSERT INTO chosen VALUES (101);
+INSERT INTO ignored VALUES (6);
+SELECT * FROM regress.changes('selected');
+
+-- Several publications: what one of them has.
+CREATE PUBLICATION also FOR TABLE chosen WITH (publish = 'insert, delete');
+INSERT INTO chosen VALUES (102);
+UPDATE chosen SET id = 103 WHERE id = 102;
+DELETE FROM chosen WHERE id = 103;
+INSERT INTO ignored VALUES (7);
+SELECT * FROM regress.changes('selected, also');
+
+DROP PUBLICATION selected, inserts, rooted, also;
 DROP TABLE chosen, ignored, parted;
 DROP SCHEMA area CASCADE;

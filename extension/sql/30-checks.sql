@@ -33,40 +33,72 @@ BEGIN
 	END IF;
 END $$;
 
-/* What this version cannot carry is refused here rather than carried wrongly. */
+/* The columns that an old row is sure to hold, from what the WAL says of updates and deletes; NULL: all of them. */
+CREATE FUNCTION _identity_columns(relation oid) RETURNS name[] LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN c.relreplident = 'f' THEN NULL ELSE ARRAY(
+		SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+			AND a.attnum = ANY ((i.indkey::int2[])[0 : i.indnkeyatts - 1])
+		WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+			AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END) END
+	FROM pg_class c WHERE c.oid = relation
+$$;
+
+/*
+ * The publication's tables as they are published, each with its key's columns (NULL: none usable, or one is not published)
+ * and those of its partitions whose old rows do not hold that key.
+ */
+CREATE FUNCTION _published_keys(publication text)
+	RETURNS TABLE (relation oid, name text, replica_identity "char", key name[], unlike_partitions text[])
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.oid, format('%I.%I', t.schemaname, t.tablename), c.relreplident, k.key,
+		ARRAY(SELECT l.oid::regclass::text FROM unnest(walhouse._leaf_partitions(c.oid)) AS l(oid)
+			WHERE k.key IS NOT NULL AND NOT k.key <@ walhouse._identity_columns(l.oid)
+				AND walhouse._identity_columns(l.oid) <> '{}')
+	FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
+	JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
+	CROSS JOIN LATERAL (SELECT array_agg(a.attname) FILTER (WHERE a.attname = ANY (t.attnames)) AS key, count(*) AS columns
+		FROM unnest(string_to_array(walhouse._table_key(c.oid), ' ')::int2[]) AS i(attnum)
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.attnum) AS whole
+	CROSS JOIN LATERAL (SELECT CASE WHEN cardinality(whole.key) = whole.columns THEN whole.key END AS key) AS k
+	WHERE t.pubname = publication AND t.schemaname <> 'walhouse'
+$$;
+
+/*
+ * What Postgres lets happen and Walhouse could not say is refused, with the way out: updates and deletes that name no row.
+ * Postgres itself refuses those of a published table without a replica identity, so such a table is a log of inserts.
+ */
 CREATE FUNCTION _check_publication(publication text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	restricted text;
-	keyless text;
+	changes_rows bool;
+	tables text;
+	example text;
 BEGIN
-	IF NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication) THEN
+	SELECT p.pubupdate OR p.pubdelete INTO changes_rows FROM pg_publication p WHERE p.pubname = publication;
+	IF NOT FOUND THEN
 		RAISE EXCEPTION 'publication "%" does not exist', publication
 			USING ERRCODE = 'undefined_object',
 			HINT = format('CREATE PUBLICATION %I FOR ALL TABLES; or name the tables to be captured.', publication);
 	END IF;
-	SELECT string_agg(r.prrelid::regclass::text, ', ') INTO restricted
-	FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-	WHERE p.pubname = publication AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL);
-	IF restricted IS NOT NULL THEN
-		RAISE EXCEPTION 'publication "%" has row filters or column lists', publication
-			USING ERRCODE = 'feature_not_supported', DETAIL = format('Tables: %s.', restricted),
-			HINT = 'This version carries whole tables: publish these without WHERE and column list.';
+	SELECT string_agg(k.name, ', ' ORDER BY k.name), min(k.name) INTO tables, example FROM walhouse._published_keys(publication) k
+	WHERE changes_rows AND k.key IS NULL AND k.replica_identity = 'f';
+	IF tables IS NOT NULL THEN
+		RAISE EXCEPTION 'publication "%" publishes updates and deletes of tables whose rows have no key', publication
+			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Tables: %s.', tables),
+			HINT = format('ALTER TABLE %s ADD PRIMARY KEY (...); or, for a log of inserts, ALTER TABLE %s REPLICA IDENTITY DEFAULT;',
+				example, example);
 	END IF;
-	IF EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication AND p.pubviaroot) THEN
-		RAISE EXCEPTION 'publication "%" publishes partitions as their root', publication
-			USING ERRCODE = 'feature_not_supported',
-			HINT = format('This version carries partitions as tables of their own: ALTER PUBLICATION %I SET (publish_via_partition_root = false);',
-				publication);
+	SELECT string_agg(l, ', ' ORDER BY l), min(l) INTO tables, example
+	FROM walhouse._published_keys(publication) k, unnest(k.unlike_partitions) AS l WHERE changes_rows;
+	IF tables IS NOT NULL THEN
+		RAISE EXCEPTION 'partitions have another replica identity than the key of the root they are published as'
+			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Partitions: %s.', tables),
+			HINT = format('ALTER TABLE %s REPLICA IDENTITY DEFAULT;', example);
 	END IF;
-	SELECT string_agg(format('%I.%I', t.schemaname, t.tablename), ', ') INTO keyless
-	FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
-	JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
-	WHERE t.pubname = publication AND t.schemaname <> 'walhouse' AND c.relreplident = 'd'
-		AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate);
-	IF keyless IS NOT NULL THEN
+	SELECT string_agg(k.name, ', ' ORDER BY k.name) INTO tables FROM walhouse._published_keys(publication) k WHERE k.key IS NULL;
+	IF tables IS NOT NULL THEN
 		RAISE WARNING 'tables without a usable primary key are carried as logs of inserts'
-			USING DETAIL = format('Tables: %s.', keyless),
+			USING DETAIL = format('Tables: %s.', tables),
 			HINT = 'Postgres refuses UPDATE and DELETE on them while they are published. ALTER TABLE ... ADD PRIMARY KEY helps.';
 	END IF;
 END $$;

@@ -81,13 +81,21 @@ time_to_json(Datum value, Oid type)
 	return text_to_json(pstrdup(JsonEncodeDateTime(buffer, value, type, type == TIMESTAMPTZOID ? &utc : NULL)));
 }
 
-static int64
-signed_integer(WhSlice value)
+static uint64
+unsigned_integer(WhSlice value)
 {
 	uint64		bits = 0;
 
 	for (size_t i = 0; i < value.size; i++)
 		bits |= (uint64) value.data[i] << (8 * i);
+	return bits;
+}
+
+static int64
+signed_integer(WhSlice value)
+{
+	uint64		bits = unsigned_integer(value);
+
 	/* Extend the sign. */
 	if (value.size < 8 && value.data[value.size - 1] & 0x80)
 		bits |= ~UINT64CONST(0) << (8 * value.size);
@@ -192,7 +200,7 @@ fixed_to_json(const char *type, WhSlice value)
 	if (sscanf(type, "Decimal(%d, %d)", &precision, &scale) == 2)
 		return decimal_to_json(value, scale);
 	if (type[0] == 'U')
-		return numeric_text_to_json(psprintf(UINT64_FORMAT, (uint64) signed_integer(value)));
+		return numeric_text_to_json(psprintf(UINT64_FORMAT, unsigned_integer(value)));
 	return numeric_text_to_json(psprintf(INT64_FORMAT, signed_integer(value)));
 }
 
@@ -250,6 +258,9 @@ node_to_json(const Shown *shown, unsigned at, WhSlice value)
 			alternative = wh_type_alternative(shown->type, at, wh_get_u8(&reader));
 			if (alternative == 0)
 				return null;
+			/* The text of the whole, whatever the elements are. */
+			if (shown->type->nodes[alternative].kind == WH_TYPE_STRING)
+				return bytes_to_json(wh_get_str(&reader, value.size));
 			return node_to_json(shown, alternative, wh_get_bytes(&reader, wh_reader_left(&reader)));
 		default:
 			return fixed_to_json(pnstrdup(shown->type_name + node->name_at, node->name_size),

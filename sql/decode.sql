@@ -13,9 +13,10 @@ SELECT d - 'commit_time' FROM walhouse.decode('\x57014215' || '\x010203040506070
 	|| '\x0000000000000000'::bytea || '\x01'::bytea || '\x46080807060504030201'::bytea || '\x49060004deadbeef'::bytea) d;
 
 -- Damaged bytes are errors, whatever the damage: every byte of real chunks is changed in turn.
-CREATE TABLE frail (id int PRIMARY KEY, t text, n numeric(20,4), d date, ts timestamptz, u uuid, f float8, b bool);
-INSERT INTO frail VALUES (1, 'text', 1.5, '2024-01-01', '2024-01-01', '00112233-4455-6677-8899-aabbccddeeff', 1.5, true),
-	(2, NULL, NULL, 'infinity', '-infinity', NULL, NULL, NULL);
+CREATE TABLE frail (id int PRIMARY KEY, t text, n numeric(20,4), d date, ts timestamptz, u uuid, f float8, b bool,
+	a int[], at text[], an numeric(9,2)[] NOT NULL DEFAULT '{1.5,NULL}');
+INSERT INTO frail VALUES (1, 'text', 1.5, '2024-01-01', '2024-01-01', '00112233-4455-6677-8899-aabbccddeeff', 1.5, true, '{1,NULL,3}', '{{a},{b}}'),
+	(2, NULL, NULL, 'infinity', '-infinity', NULL, NULL, NULL, NULL, '{}');
 UPDATE frail SET id = 3 WHERE id = 1;
 DELETE FROM frail;
 CREATE TABLE regress.chunks AS

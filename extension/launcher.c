@@ -7,7 +7,8 @@
  *		disabled, a worker   --> the worker is told to end
  *		row gone, no worker  --> the pipeline's place in shared memory is free again
  *
- * It also takes a floor sample for snapshots (floors.c) each round. It holds no transaction between two rounds. It is restarted
+ * It also takes a floor sample for snapshots (floors.c) each round, and now and then looks at how much WAL the slots keep
+ * (retention.c). It holds no transaction between two rounds. It is restarted
  * by the postmaster if it fails.
  */
 #include "postgres.h"
@@ -31,7 +32,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "floors.h"
+#include "retention.h"
 #include "walhouse.h"
 
 #define ROUND_MS			1000
@@ -209,6 +212,7 @@ walhouse_launcher_main(Datum arg)
 {
 	PipelineArray *array;
 	MemoryContext round_context;
+	uint32		wait_event = new_wait_event("WalhouseLauncher");
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -227,7 +231,8 @@ walhouse_launcher_main(Datum arg)
 		MemoryContextReset(round_context);
 		run_round(round_context);
 		(void) floors_take();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ROUND_MS, PG_WAIT_EXTENSION);
+		watch_retained_wal();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ROUND_MS, wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

@@ -146,8 +146,11 @@ worker_is_gone(const char *name)
 static void
 stop_worker(const char *name, bool until_end)
 {
+	static uint32 wait_event = 0;
 	TimestampTz start = GetCurrentTimestamp();
 
+	if (wait_event == 0)
+		wait_event = new_wait_event("WalhouseStopWorker");
 	for (;;)
 	{
 		/* Again and again: one that was just being started is told as soon as it is there. */
@@ -159,7 +162,7 @@ stop_worker(const char *name, bool until_end)
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("the worker of pipeline \"%s\" did not end in %d s", name, STOP_WAIT_MS / 1000),
 					 errhint("Try again, or end it with pg_terminate_backend().")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STOP_POLL_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, STOP_POLL_MS, wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -190,7 +190,7 @@ put_state(ReturnSetInfo *result, const PipelineState *state)
 	values[i++] = CStringGetTextDatum(error->text);
 	nulls[i] = error->times == 0;
 	values[i++] = TimestampTzGetDatum(error->last_at);
-	values[i++] = Int64GetDatum(state->tables_uncounted + report->tables_uncounted);
+	values[i++] = Int64GetDatum(Max((int64) report->tables - state->table_count, 0));
 	Assert(i == STATE_COLUMNS);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

@@ -126,7 +126,6 @@ start_publisher(Supervisor *s)
 	state->report_at = 0;
 	memset(&state->report, 0, sizeof state->report);
 	state->table_count = 0;
-	state->tables_uncounted = 0;
 	LWLockRelease(walhouse_pipelines()->lock);
 	build_wait_set(s);
 }

@@ -105,13 +105,12 @@ take_table_report(Supervisor *s, WhTableReport *report)
 	for (i = 0; i < state->table_count; i++)
 		if (tables[i].relation_oid == report->relation_oid)
 			break;
+	/* The pipeline's report says how many there are, so those without a place are known by number. */
 	if (i < walhouse_pipelines()->tables_max)
 	{
 		tables[i] = *report;
 		state->table_count = Max(state->table_count, i + 1);
 	}
-	else if (report->inserts + report->updates + report->deletes + report->truncates + report->snapshot_rows == 0)
-		state->tables_uncounted++;	/* a table is first reported before it has events */
 	LWLockRelease(walhouse_pipelines()->lock);
 }
 

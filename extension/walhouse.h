@@ -55,7 +55,6 @@ typedef struct PipelineState
 	PipelineError errors[PIPELINE_ERRORS_MAX];	/* a ring; survives the publishers that met them */
 	int			newest_error;	/* index into it */
 	int			table_count;	/* of its tables, see walhouse_tables() */
-	uint64		tables_uncounted;	/* there was no room for these */
 } PipelineState;
 
 typedef struct PipelineArray

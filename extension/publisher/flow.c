@@ -120,8 +120,11 @@ static FlowStep send_event(Flow *f, int32_t partition, Failure *failure)
     }
     ticket = progress_open(&f->progress);
     result = send_composed(f, partition, key, value, produce_tag(PRODUCE_TAG_EVENT, ticket), failure);
-    if (result == PRODUCE_SENT)
+    if (result == PRODUCE_SENT) {
+        if (partition <= 0)
+            table_count(f->counter, &f->item.event, f->from_snapshot, value.size);
         return FLOW_DONE;
+    }
     progress_cancel(&f->progress, ticket);
     return result == PRODUCE_LATER ? FLOW_BLOCKED : FLOW_FAILED;
 }
@@ -162,6 +165,7 @@ static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
         progress_begin(&f->progress);
     if (f->topic == NULL || f->topic_fingerprint != fingerprint) {
         f->topic = schema_topic_find(f->schemas, fingerprint);
+        f->counter = schema_topic_counter(f->schemas, fingerprint);
         f->topic_fingerprint = fingerprint;
         if (f->topic == NULL) {
             failure_set(failure, "an event names schema %016" PRIx64 ", which was not sent before it",

@@ -67,6 +67,7 @@ typedef struct Flow {
     void *signal_context;
     uint64_t topic_fingerprint; /* of the last event */
     ProduceTopic *topic;        /* and its topic; NULL: none yet */
+    TableCounter *counter;      /* and its table's; NULL: not counted */
 } Flow;
 
 /* producer and schemas must outlive it. */

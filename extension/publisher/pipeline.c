@@ -477,9 +477,15 @@ static void update_state(Pipeline *p)
     report_writer_set_state(&p->report, state, message);
 }
 
+static bool send_table(void *context, const WhTableReport *report)
+{
+    return report_writer_send_table(context, report);
+}
+
 static bool give_report(Pipeline *p)
 {
     WhPublisherReport *r = &p->report.report;
+    Tables *tables = schema_topic_tables(p->schemas);
 
     r->received_lsn = progress_received_lsn(&p->flow.progress);
     r->acked_lsn = progress_confirmed_lsn(&p->flow.progress);
@@ -487,10 +493,12 @@ static bool give_report(Pipeline *p)
     r->transactions = p->flow.progress.confirmed.transactions;
     r->schemas = schema_topic_count(p->schemas);
     r->in_flight = progress_in_flight(&p->flow.progress);
+    r->tables = tables->count + tables->uncounted;
     update_state(p);
     if (p->now_ms < p->report_at_ms)
         return true;
     p->report_at_ms = p->now_ms + REPORT_INTERVAL_MS;
+    tables_report(tables, send_table, &p->report);
     return report_writer_send(&p->report) || failure_set(&p->failure, "the supervisor is gone");
 }
 

@@ -74,15 +74,24 @@ void report_writer_set_state(ReportWriter *writer, WhPublisherState state, const
     (void)report_writer_send(writer);
 }
 
-bool report_writer_send(ReportWriter *writer)
+static ssize_t write_message(const ReportWriter *writer, const void *message, size_t size)
 {
     ssize_t written;
 
-    if (writer->fd < 0)
-        return true;
     do
-        written = write(writer->fd, &writer->report, sizeof writer->report);
+        written = write(writer->fd, message, size);
     while (written < 0 && errno == EINTR);
+    return written;
+}
+
+bool report_writer_send(ReportWriter *writer)
+{
     /* A full pipe drops the report; the next one says more. */
-    return written >= 0 || errno == EAGAIN || errno == EWOULDBLOCK;
+    return writer->fd < 0 || write_message(writer, &writer->report, sizeof writer->report) >= 0 ||
+           errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+bool report_writer_send_table(const ReportWriter *writer, const WhTableReport *report)
+{
+    return writer->fd < 0 || write_message(writer, report, sizeof *report) >= 0;
 }

@@ -61,10 +61,10 @@ typedef struct WhPublisherReport {
     uint64_t event_bytes;        /* their message values' bytes */
     uint64_t transactions;
     uint64_t schemas;
-    uint64_t in_flight;        /* events produced and not acknowledged */
-    uint64_t tables_uncounted; /* tables that its own list had no room for */
-    int64_t state_since_us;    /* when the state was entered, since 1970-01-01 UTC */
-    char message[512];         /* last error or the reason for waiting; empty: none. Always zero-terminated */
+    uint64_t in_flight;     /* events produced and not acknowledged */
+    uint64_t tables;        /* seen since the publisher's start, counted or not */
+    int64_t state_since_us; /* when the state was entered, since 1970-01-01 UTC */
+    char message[512];      /* last error or the reason for waiting; empty: none. Always zero-terminated */
 } WhPublisherReport;
 
 /* Names in Postgres are at most 63 bytes. */

@@ -22,4 +22,7 @@ void report_writer_set_state(ReportWriter *writer, WhPublisherState state, const
 /* Writes writer->report, whose counters the caller has filled. false: the supervisor is gone. */
 bool report_writer_send(ReportWriter *writer);
 
+/* Writes a table's. false: it found no room, or the supervisor is gone. */
+bool report_writer_send_table(const ReportWriter *writer, const WhTableReport *report);
+
 #endif

@@ -34,6 +34,7 @@ typedef enum PendingState { PENDING_NONE, PENDING_TOPIC, PENDING_SENT, PENDING_A
 typedef struct KnownSchema {
     uint64_t fingerprint;
     ProduceTopic *topic; /* NULL: the slot is free */
+    TableCounter *counter;
 } KnownSchema;
 
 struct SchemaTopic {
@@ -48,6 +49,8 @@ struct SchemaTopic {
     PendingState pending_state;
     uint64_t pending_fingerprint;
     WantedTopic pending_topic;
+    TableCounter *pending_counter;
+    Tables tables;
     uint64_t
         topic_number;   /* tags the newest request for a table's topic, so that late answers are told apart */
     KnownSchema *known; /* SLOTS of them */
@@ -91,6 +94,7 @@ void schema_topic_close(SchemaTopic *schemas)
 {
     if (schemas == NULL)
         return;
+    tables_free(&schemas->tables);
     free(schemas->known);
     free(schemas);
 }
@@ -186,6 +190,16 @@ ProduceTopic *schema_topic_find(SchemaTopic *s, uint64_t fingerprint)
     return find_slot(s, fingerprint)->topic;
 }
 
+TableCounter *schema_topic_counter(SchemaTopic *s, uint64_t fingerprint)
+{
+    return find_slot(s, fingerprint)->counter;
+}
+
+Tables *schema_topic_tables(SchemaTopic *s)
+{
+    return &s->tables;
+}
+
 uint64_t schema_topic_count(const SchemaTopic *s)
 {
     return s->known_count;
@@ -199,7 +213,8 @@ static SchemaStep learn(SchemaTopic *s, Failure *failure)
     if (topic == NULL)
         return SCHEMA_REFUSED;
     assert(slot->topic == NULL && s->known_count < SCHEMA_KNOWN_MAX);
-    *slot = (KnownSchema){.fingerprint = s->pending_fingerprint, .topic = topic};
+    *slot =
+        (KnownSchema){.fingerprint = s->pending_fingerprint, .topic = topic, .counter = s->pending_counter};
     s->known_count++;
     s->pending_state = PENDING_NONE;
     message_log(MESSAGE_DEBUG, "schema %016" PRIx64 " of topic \"%s\" is known to Kafka", slot->fingerprint,
@@ -225,6 +240,7 @@ static bool begin(SchemaTopic *s, uint64_t fingerprint, WhSlice bytes, Failure *
     if (!wh_topic_name(s->pending_topic.name, s->settings->prefix, schema.schema_name, schema.table_name))
         return failure_set(failure, "topic prefix \"%s\" is too long", s->settings->prefix);
     s->pending_fingerprint = fingerprint;
+    s->pending_counter = tables_learn(&s->tables, &schema, fingerprint);
     s->pending_state = PENDING_TOPIC;
     s->topic_number++;
     return true;

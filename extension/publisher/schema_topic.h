@@ -15,6 +15,7 @@
 
 #include "extension/common/schema.h"
 #include "produce.h"
+#include "tables.h"
 
 /*
  * Schema versions one process remembers. The plugin sends a schema once per session, so none may be
@@ -75,6 +76,9 @@ SchemaStep schema_topic_offer(SchemaTopic *schemas, uint64_t fingerprint, WhSlic
                               Failure *failure);
 /* The topic of the table; NULL when no schema with this fingerprint is known. */
 ProduceTopic *schema_topic_find(SchemaTopic *schemas, uint64_t fingerprint);
+/* Its counter; NULL when the table is not counted. */
+TableCounter *schema_topic_counter(SchemaTopic *schemas, uint64_t fingerprint);
+Tables *schema_topic_tables(SchemaTopic *schemas);
 /* Schemas acknowledged by Kafka. */
 uint64_t schema_topic_count(const SchemaTopic *schemas);
 

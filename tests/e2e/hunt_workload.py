@@ -20,6 +20,7 @@ TABLES = {  # name: columns of the key
     "big": ("id",),
     "part_low": ("id",),
     "part_high": ("id",),
+    "joiner": ("id",),
     "journal": (),
 }
 SCHEMA = """
@@ -31,8 +32,11 @@ CREATE TABLE big (id int PRIMARY KEY, n int, filler text);
 CREATE TABLE part (id int PRIMARY KEY, n int, note text) PARTITION BY RANGE (id);
 CREATE TABLE part_low PARTITION OF part FOR VALUES FROM (0) TO (50);
 CREATE TABLE part_high PARTITION OF part FOR VALUES FROM (50) TO (100);
+CREATE TABLE joiner (id int PRIMARY KEY, n int, note text);
 CREATE TABLE journal (writer int, n int, note text);
 """
+PUBLISHED = "hot, wide, full_identity, big, part, joiner, journal"
+CONDITIONS = {"hot": "id < 3", "wide": "b = 'x'", "big": "id % 10 = 0", "full_identity": "n > 100"}
 BIG_ROWS = 20000
 NOTES = ("plain", "it''s quoted", "two\nlines", "tab\tand ü", "", None)
 # What a transaction may meet that is no fault: it is rolled back.
@@ -54,8 +58,8 @@ class Statements:
 
     def next(self):
         self.n += 1
-        return self.dice.choices((self.hot, self.wide, self.full_identity, self.big, self.part, self.journal, self.truncate),
-                                 (30, 20, 12, 15, 14, 8, 0.4))[0]()
+        return self.dice.choices((self.hot, self.wide, self.full_identity, self.big, self.part, self.joiner, self.journal,
+                                  self.truncate), (30, 20, 12, 15, 14, 12, 8, 0.4))[0]()
 
     def note(self):
         return literal(self.dice.choice(NOTES))
@@ -106,11 +110,18 @@ class Statements:
             f"UPDATE part SET id = 99 - id WHERE id = {key}",
             f"DELETE FROM part WHERE id = {key}"))
 
+    def joiner(self):
+        key = self.dice.randrange(30)
+        return self.dice.choice((
+            f"INSERT INTO joiner VALUES ({key}, {self.n}, {self.note()}) ON CONFLICT (id) DO UPDATE SET n = {self.n}",
+            f"UPDATE joiner SET id = 29 - id WHERE id = {key}",
+            f"DELETE FROM joiner WHERE id = {key}"))
+
     def journal(self):
         return f"INSERT INTO journal VALUES ({self.writer}, {self.n}, {self.note()})"
 
     def truncate(self):
-        return "TRUNCATE " + self.dice.choice(("hot", "wide, journal", "full_identity", "journal", "part", "hot, wide, full_identity"))
+        return "TRUNCATE " + self.dice.choice(("hot", "wide, journal", "full_identity", "journal", "part", "joiner", "hot, wide, full_identity"))
 
 
 class Workload:
@@ -126,7 +137,8 @@ class Workload:
         self.stop = threading.Event()
         self.go = threading.Event()
         self.threads = [threading.Thread(target=self.guard, args=(self.write, n)) for n in range(writers)]
-        self.threads.append(threading.Thread(target=self.guard, args=(self.wait_for_standby, writers)))
+        for n, work in enumerate((self.wait_for_standby, self.take_snapshots, self.join_and_leave)):
+            self.threads.append(threading.Thread(target=self.guard, args=(work, writers + n)))
         self.idle = [threading.Event() for _ in self.threads]
 
     def __enter__(self):
@@ -150,6 +162,12 @@ class Workload:
         for _, gid in left:
             self.stack.sql(f"COMMIT PREPARED '{gid}'")
         assert not self.failures, self.failures
+
+    def settle(self, seconds):
+        """Until no snapshot is open; none has failed."""
+        self.stack.until(lambda: self.stack.sql("SELECT count(*) FROM walhouse.snapshot WHERE state IN ('waiting', 'running')") == [(0,)],
+                         seconds, "all snapshots are done")
+        assert self.stack.sql("SELECT * FROM walhouse.snapshot WHERE state = 'failed'") == []
 
     def resume(self):
         for idle in self.idle:
@@ -256,3 +274,25 @@ class Workload:
     def synchronous_standby_names(self, names):
         self.stack.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.stack.sql("SELECT pg_reload_conf()")
+
+    # ---- snapshots of the same tables ----
+
+    def take_snapshots(self, connection, dice, _):
+        """Again and again, of all of a table or of some of its rows; not more at a time than are done."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM walhouse.snapshot WHERE state IN ('waiting', 'running')")
+            if cursor.fetchone()[0] < 4:
+                table = dice.choice(("hot", "wide", "full_identity", "big", "big", "part_low", "part_high", "journal"))
+                condition = CONDITIONS.get(table) if dice.random() < 0.25 else None
+                cursor.execute("SELECT walhouse.snapshot('shop', %s::regclass, %s)", (f"public.{table}", condition))
+                self.counts["snapshots"] += 1
+        time.sleep(dice.random() * 0.3)
+
+    def join_and_leave(self, connection, dice, _):
+        """A table leaves the publication, while others write to it, and joins it again."""
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER PUBLICATION shop DROP TABLE joiner")
+            time.sleep(dice.random() * 0.5)
+            cursor.execute("ALTER PUBLICATION shop ADD TABLE joiner")
+            self.counts["joined"] += 1
+        time.sleep(0.5 + dice.random() * 2)

@@ -197,7 +197,7 @@ class Workload:
         statements = Statements(dice, number)
         statements.n = dice.randrange(1000000)
         # Some writers hold their transactions, and their transaction ids, for long.
-        slow = number % 3 == 2 and dice.random() < 0.3
+        slow = number % 4 == 3 and dice.random() < 0.2
         with connection.cursor() as cursor:
             try:
                 cursor.execute("SET lock_timeout = '60ms'")
@@ -205,7 +205,7 @@ class Workload:
                 for _ in range(dice.choice((1, 1, 2, 4, 8, 30))):
                     self.statement(cursor, dice, statements)
                     if slow:
-                        time.sleep(dice.random() * 0.5)
+                        time.sleep(dice.random() * 0.2)
                 self.finish(cursor, dice, number)
             except EXPECTED as error:
                 self.counts[type(error).__name__] += 1
@@ -231,7 +231,7 @@ class Workload:
             gid = f"hunt-{number}-{dice.getrandbits(60)}"
             cursor.execute(f"PREPARE TRANSACTION '{gid}'")
             with self.lock:
-                self.prepared.append((time.monotonic() + dice.random() * 2, gid))
+                self.prepared.append((time.monotonic() + dice.random() ** 3 * 2, gid))
         else:
             cursor.execute(ending)
         self.counts[ending] += 1
@@ -252,7 +252,7 @@ class Workload:
         statements = Statements(dice, number)
         statements.n = dice.randrange(1000000)
         self.synchronous_standby_names("absent")
-        released = threading.Timer(0.3 + dice.random() * 2, self.synchronous_standby_names, ("",))
+        released = threading.Timer(0.1 + dice.random() ** 2 * 2, self.synchronous_standby_names, ("",))
         with connection.cursor() as cursor:
             try:
                 cursor.execute("SET synchronous_commit = 'on'")
@@ -281,7 +281,7 @@ class Workload:
         """Again and again, of all of a table or of some of its rows; not more at a time than are done."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM walhouse.snapshot WHERE state IN ('waiting', 'running')")
-            if cursor.fetchone()[0] < 4:
+            if cursor.fetchone()[0] < 6:
                 table = dice.choice(("hot", "wide", "full_identity", "big", "big", "part_low", "part_high", "journal"))
                 condition = CONDITIONS.get(table) if dice.random() < 0.25 else None
                 cursor.execute("SELECT walhouse.snapshot('shop', %s::regclass, %s)", (f"public.{table}", condition))

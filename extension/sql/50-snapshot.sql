@@ -24,8 +24,7 @@ CREATE TABLE snapshot (
 	finished_at timestamptz,
 	error text
 );
-CREATE INDEX ON snapshot (pipeline, relation);
-CREATE INDEX ON snapshot (pipeline) WHERE state IN ('waiting', 'running');
+CREATE INDEX ON snapshot (relation, pipeline);
 COMMENT ON TABLE snapshot IS 'one row a request; SELECT * FROM walhouse.snapshot_status shows them';
 
 /* What a publication gives of each table, as it was when the pipeline's snapshots of it were requested. */
@@ -75,23 +74,34 @@ CREATE FUNCTION _leaf_partitions(relation oid) RETURNS oid[]
 	SELECT coalesce(array_agg(tree.oid ORDER BY tree.oid), '{}') FROM tree WHERE tree.kind <> 'p'
 $$;
 
-CREATE FUNCTION _published(publication text)
+/*
+ * What a publication gives of each table (among: of these), in the columns of walhouse.captured. Joined by index: a few tables
+ * among thousands are looked up as fast as among few.
+ */
+CREATE FUNCTION _published(publication text, among oid[] DEFAULT NULL)
 	RETURNS TABLE (relation oid, row_filter text, columns text, key text, filled int2[], parts oid[])
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT c.oid, walhouse._row_filter(p.pubname, c.oid),
-		CASE WHEN NOT p.puballtables AND NOT EXISTS (SELECT FROM pg_publication_namespace s
-			WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace) THEN r.prattrs::text END,
-		walhouse._table_key(c.oid),
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+	WITH given AS MATERIALIZED (
+		SELECT p.oid AS publication, p.puballtables, t.relid
+		FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) t
+		WHERE p.pubname = publication AND (among IS NULL OR t.relid = ANY (among))
+	)
+	SELECT c.oid,
+		CASE WHEN s.pnnspid IS NULL AND NOT g.puballtables THEN pg_get_expr(r.prqual, r.prrelid) END,
+		CASE WHEN s.pnnspid IS NULL AND NOT g.puballtables THEN r.prattrs::text END,
+		-- As walhouse._table_key() has it.
+		(SELECT array_to_string((i.indkey::int2[])[0 : i.indnkeyatts - 1], ' ')
+			FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+			AND (c.relreplident IN ('d', 'f') AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)),
 		coalesce((SELECT array_agg(DISTINCT a.attnum ORDER BY a.attnum) FROM pg_attribute a
 			WHERE a.attrelid = ANY (c.oid || l.parts) AND a.atthasmissing AND NOT a.attisdropped), '{}'),
 		l.parts
-	FROM pg_publication p
-	CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) t
-	JOIN pg_class c ON c.oid = t.relid
-	JOIN pg_namespace n ON n.oid = c.relnamespace
-	LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+	FROM given g
+	JOIN pg_class c ON c.oid = g.relid
+	JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> 'walhouse'
+	LEFT JOIN pg_publication_rel r ON r.prpubid = g.publication AND r.prrelid = c.oid
+	LEFT JOIN pg_publication_namespace s ON s.pnpubid = g.publication AND s.pnnspid = c.relnamespace
 	CROSS JOIN LATERAL (SELECT CASE WHEN c.relkind = 'p' THEN walhouse._leaf_partitions(c.oid) ELSE '{}' END AS parts) l
-	WHERE p.pubname = publication AND n.nspname <> 'walhouse'
 $$;
 
 /* Writes a request down; the publisher looks when this transaction has committed and its stream has come to this place. */
@@ -120,9 +130,10 @@ END $$;
 
 /*
  * Brings walhouse.captured in line with what the pipeline's publication gives now, and requests a snapshot of what joined or
- * came to look otherwise. created: tables that the running command made; their rows are all in the stream.
+ * came to look otherwise. created: tables that the running command made; their rows are all in the stream. among: what is to be
+ * looked at, NULL for everything.
  */
-CREATE FUNCTION _align_captured(pipeline text, created oid[] DEFAULT '{}') RETURNS void
+CREATE FUNCTION _align_captured(pipeline text, created oid[] DEFAULT '{}', among oid[] DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -134,8 +145,9 @@ BEGIN
 			(p.row_filter, p.columns, p.key) IS DISTINCT FROM (c.row_filter, c.columns, c.key) OR NOT p.filled <@ c.filled
 				AS looks_otherwise,
 			p.row_filter, p.columns, p.key, p.filled, p.parts, c.parts AS known_parts
-		FROM (SELECT s.* FROM walhouse.pipeline l, walhouse._published(l.publication) s WHERE l.name = pipeline) p
-		FULL JOIN (SELECT c.* FROM walhouse.captured c WHERE c.pipeline = pipeline) c ON c.relation = p.relation
+		FROM (SELECT s.* FROM walhouse.pipeline l, walhouse._published(l.publication, among) s WHERE l.name = pipeline) p
+		FULL JOIN (SELECT c.* FROM walhouse.captured c WHERE c.pipeline = pipeline AND (among IS NULL OR c.relation = ANY (among))) c
+			ON c.relation = p.relation
 		WHERE (p.relation, p.row_filter, p.columns, p.key, p.filled, p.parts)
 			IS DISTINCT FROM (c.relation, c.row_filter, c.columns, c.key, c.filled, c.parts)
 		ORDER BY 1
@@ -217,19 +229,20 @@ BEGIN
 		NULL;
 	END;
 	-- A later request for all of a table stands for the earlier ones; tables that left need none.
-	WITH moot AS (
-		SELECT s.id, EXISTS (SELECT FROM walhouse.captured c WHERE c.pipeline = s.pipeline AND c.relation = s.relation) AS is_captured
-		FROM walhouse.snapshot s
-		WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running')
-			AND (NOT EXISTS (SELECT FROM walhouse.captured c WHERE c.pipeline = s.pipeline AND c.relation = s.relation)
-				OR EXISTS (SELECT FROM walhouse.snapshot l WHERE l.pipeline = s.pipeline AND l.relation = s.relation AND l.id > s.id
-					AND l.state IN ('waiting', 'running') AND l.condition IS NULL AND l.part IS NULL
-					AND l.reason IN ('joined', 'rewritten', 'resync')))
-		FOR UPDATE SKIP LOCKED
+	WITH open AS (
+		SELECT s.id, s.relation, max(s.id) FILTER (WHERE s.condition IS NULL AND s.part IS NULL
+			AND s.reason IN ('joined', 'rewritten', 'resync')) OVER (PARTITION BY s.relation) AS newest_whole
+		FROM walhouse.snapshot s WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running')
+	), moot AS (
+		SELECT o.id, c.relation IS NOT NULL AS is_captured
+		FROM open o LEFT JOIN walhouse.captured c ON c.pipeline = _pipeline AND c.relation = o.relation
+		WHERE c.relation IS NULL OR o.newest_whole > o.id
+	), free AS (
+		SELECT s.id FROM walhouse.snapshot s WHERE s.id IN (SELECT m.id FROM moot m) FOR UPDATE SKIP LOCKED
 	)
 	UPDATE walhouse.snapshot s SET state = 'cancelled', finished_at = clock_timestamp(), updated_at = clock_timestamp(),
 		error = CASE WHEN m.is_captured THEN 'a later request stands for it' ELSE 'the table is not published any more' END
-	FROM moot m WHERE m.id = s.id;
+	FROM moot m JOIN free f USING (id) WHERE m.id = s.id;
 	/*
 	 * The stamp. A request that is seen here was made by a transaction that has ended, and with it whatever made the request
 	 * necessary: the table joined, was rewritten. A transaction that may have been decoded without it had logged a change, so

@@ -8,21 +8,25 @@ CREATE FUNCTION _ddl_ended() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
 	created oid[];
-	only_temporary bool;
+	touched oid[];
 	one_pipeline text;
 BEGIN
 	IF NOT EXISTS (SELECT FROM walhouse.pipeline) THEN
 		RETURN;
 	END IF;
-	SELECT array_agg(d.objid) FILTER (WHERE d.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')),
-		bool_and(d.schema_name IS NOT DISTINCT FROM 'pg_temp')
-	INTO created, only_temporary
-	FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass;
-	IF only_temporary THEN
-		RETURN;
+	IF tg_tag NOT LIKE '% PUBLICATION' THEN
+		SELECT array_agg(d.objid) FILTER (WHERE d.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')),
+			array_agg(d.objid) FILTER (WHERE d.schema_name IS DISTINCT FROM 'pg_temp')
+		INTO created, touched
+		FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass;
+		IF touched IS NULL THEN
+			RETURN;
+		END IF;
+		-- A partition may be published as its root.
+		touched := touched || ARRAY(SELECT a.relid::oid FROM unnest(touched) u, LATERAL pg_partition_ancestors(u) a WHERE a.relid <> u);
 	END IF;
 	FOR one_pipeline IN SELECT p.name FROM walhouse.pipeline p ORDER BY p.name LOOP
-		PERFORM walhouse._align_captured(one_pipeline, coalesce(created, '{}'));
+		PERFORM walhouse._align_captured(one_pipeline, coalesce(created, '{}'), touched);
 	END LOOP;
 EXCEPTION WHEN OTHERS THEN
 	RAISE WARNING 'walhouse could not follow %', tg_tag USING ERRCODE = SQLSTATE, DETAIL = SQLERRM,

@@ -26,6 +26,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/plannodes.h"
 #include "optimizer/plancat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -34,6 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -45,6 +47,12 @@
 
 /* A scan looks at no more blocks of 8 kB in one call: what a filter leaves out takes time as well. */
 #define SCAN_BLOCKS_MAX		16384
+/*
+ * What a filter or condition may cost in all, in the planner's units, for the rows to be looked up by it; where it is more,
+ * rows are read in key order and looked at, for no longer than this in one call.
+ */
+#define LOOKUP_COST_MAX		20000.0
+#define FILTER_MS_MAX		500
 
 PG_FUNCTION_INFO_V1(walhouse_snapshot_chunk);
 PG_FUNCTION_INFO_V1(walhouse_snapshot_scan);
@@ -82,7 +90,9 @@ typedef struct KeyedRead
 	SnapshotReader reader;
 	SnapshotKey key;
 	int			max_rows;
-	ArrayType  *last_key;		/* of the last row in the chunk; in the reader's context */
+	bool		says_matches;	/* the query's last column tells which rows are wanted */
+	TimestampTz until;			/* when to stop, if so */
+	ArrayType  *last_key;		/* of the last row that was looked at; in the reader's context */
 	XLogRecPtr	floor_lsn;
 } KeyedRead;
 
@@ -100,29 +110,56 @@ remember_key(KeyedRead *read, HeapTuple tuple, TupleDesc desc)
 	MemoryContextSwitchTo(old);
 }
 
-/* Reads until nothing is left (true), or the chunk is full. */
+static bool
+is_wanted(const KeyedRead *read, HeapTuple tuple, TupleDesc desc)
+{
+	bool		is_null;
+
+	return !read->says_matches || DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &is_null));
+}
+
+/* Appends what was fetched; returns how many rows were dealt with, less than there are when the chunk is full. */
+static uint64
+take_rows(KeyedRead *read)
+{
+	SnapshotReader *reader = &read->reader;
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	uint64		i;
+
+	for (i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+
+		if (!is_wanted(read, tuple, desc))
+			continue;
+		if (reader->rows == read->max_rows || !snapshot_reader_append(reader, tuple, desc))
+			break;
+	}
+	if (i > 0)
+		remember_key(read, SPI_tuptable->vals[i - 1], desc);
+	return i;
+}
+
+/* Reads until nothing is left (true), or the chunk is full or late. */
 static bool
 read_rows(KeyedRead *read, Portal portal)
 {
-	SnapshotReader *reader = &read->reader;
-
 	for (;;)
 	{
-		long		asked = Min(SNAPSHOT_FETCH_ROWS, read->max_rows - reader->rows);
-		uint64		i = 0;
+		long		asked = read->says_matches ? SNAPSHOT_FETCH_ROWS : Min(SNAPSHOT_FETCH_ROWS, read->max_rows - read->reader.rows);
+		uint64		fetched;
+		uint64		taken;
 
 		CHECK_FOR_INTERRUPTS();
-		if (asked == 0)
+		if (read->reader.rows == read->max_rows || (read->says_matches && GetCurrentTimestamp() > read->until))
 			return false;
 		SPI_cursor_fetch(portal, true, asked);
-		while (i < SPI_processed && snapshot_reader_append(reader, SPI_tuptable->vals[i], SPI_tuptable->tupdesc))
-			i++;
-		if (i > 0)
-			remember_key(read, SPI_tuptable->vals[i - 1], SPI_tuptable->tupdesc);
-		if (i < SPI_processed)
-			return false;
+		fetched = SPI_processed;
+		taken = take_rows(read);
 		SPI_freetuptable(SPI_tuptable);
-		if (i < asked)
+		if (taken < fetched)
+			return false;
+		if (fetched < asked)
 			return true;
 	}
 }
@@ -152,16 +189,45 @@ parse_key(const KeyedRead *read, ArrayType *after, Datum *values)
 	snapshot_key_parse(&read->key, texts, values);
 }
 
-static Portal
-open_chunk_query(const KeyedRead *read, ArrayType *after)
+static SPIPlanPtr
+prepare_chunk_query(const KeyedRead *read, bool has_after)
 {
 	SnapshotSource source = snapshot_reader_source(&read->reader);
-	char	   *sql = snapshot_chunk_query(&source, read->reader.version, &read->key, after != NULL, read->max_rows);
-	Datum		values[INDEX_MAX_KEYS];
-	SPIPlanPtr	plan = SPI_prepare(sql, after ? read->key.count : 0, (Oid *) read->key.types);
+	int			limit = read->says_matches ? SNAPSHOT_CHUNK_ROWS_MAX : read->max_rows;
+	char	   *sql = snapshot_chunk_query(&source, read->reader.version, &read->key, has_after, limit, read->says_matches);
+	SPIPlanPtr	plan = SPI_prepare(sql, has_after ? read->key.count : 0, (Oid *) read->key.types);
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare the query of a chunk: %s", SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* Would it cost much to find all the rows that filter and condition leave? */
+static bool
+is_costly(SPIPlanPtr plan)
+{
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	Plan	   *limit = cached ? linitial_node(PlannedStmt, cached->stmt_list)->planTree : NULL;
+	bool		costly = limit == NULL || outerPlan(limit) == NULL || outerPlan(limit)->total_cost > LOOKUP_COST_MAX;
+
+	if (cached)
+		ReleaseCachedPlan(cached, NULL);
+	return costly;
+}
+
+static Portal
+open_chunk_query(KeyedRead *read, ArrayType *after)
+{
+	const SnapshotRequest *request = &read->reader.request;
+	SPIPlanPtr	plan = prepare_chunk_query(read, after != NULL);
+	Datum		values[INDEX_MAX_KEYS];
+
+	if ((request->row_filter || request->condition) && is_costly(plan))
+	{
+		read->says_matches = true;
+		read->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FILTER_MS_MAX);
+		plan = prepare_chunk_query(read, after != NULL);
+	}
 	if (after)
 		parse_key(read, after, values);
 	return SPI_cursor_open(NULL, plan, values, NULL, true);
@@ -220,7 +286,8 @@ refuse_own_writes(void)
  * walhouse._snapshot_chunk(id bigint, after text[], max_rows int, max_bytes int,
  *		OUT status text, OUT data bytea, OUT last_key text[], OUT rows int, OUT floor_lsn pg_lsn)
  *
- * 'wait': not now; an older transaction still runs, somebody works on the table, or the request is not open any more.
+ * 'wait': not now; an older transaction still runs, somebody works on the table, or the request is not open any more. 'more'
+ * without rows, but with a last_key: nothing was found yet, go on after it.
  */
 Datum
 walhouse_snapshot_chunk(PG_FUNCTION_ARGS)
@@ -241,7 +308,8 @@ walhouse_snapshot_chunk(PG_FUNCTION_ARGS)
 	snapshot_reader_init(&read.reader, PG_GETARG_INT32(3));
 	connect_spi();
 	nest_level = snapshot_settings_begin();
-	if (snapshot_reader_open(&read.reader, id, false) && snapshot_key_init(&read.key, read.reader.relation))
+	if (snapshot_reader_open(&read.reader, id, false) && snapshot_key_init(&read.key, read.reader.relation) &&
+		read.reader.version->key_column_count == read.key.count)
 		status = fill_chunk(&read, after);
 	snapshot_reader_close(&read.reader);
 	AtEOXact_GUC(true, nest_level);
@@ -249,12 +317,12 @@ walhouse_snapshot_chunk(PG_FUNCTION_ARGS)
 
 	MemoryContextSwitchTo(caller);
 	values[0] = CStringGetTextDatum(status);
-	if (read.reader.rows > 0)
-	{
-		nulls[1] = nulls[2] = false;
+	nulls[1] = read.reader.rows == 0;
+	if (!nulls[1])
 		values[1] = bytes_datum(&read.reader.chunk.data);
+	nulls[2] = read.last_key == NULL;
+	if (!nulls[2])
 		values[2] = PointerGetDatum(DatumGetArrayTypePCopy(PointerGetDatum(read.last_key)));
-	}
 	values[3] = Int32GetDatum(read.reader.rows);
 	nulls[4] = read.floor_lsn == InvalidXLogRecPtr;
 	values[4] = LSNGetDatum(read.floor_lsn);

@@ -133,13 +133,17 @@ append_from(StringInfo sql, const SnapshotSource *source)
 	Oid			relid = OidIsValid(source->part) ? source->part : RelationGetRelid(source->relation);
 	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 
-	appendStringInfo(sql, " FROM %s%s AS %s WHERE true", partitioned ? "" : "ONLY ",
+	appendStringInfo(sql, " FROM %s%s AS %s", partitioned ? "" : "ONLY ",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)),
 					 quote_identifier(RelationGetRelationName(source->relation)));
-	if (source->row_filter)
-		appendStringInfo(sql, " AND (%s)", source->row_filter);
-	if (source->condition)
-		appendStringInfo(sql, " AND (%s)", source->condition);
+}
+
+/* true where source has neither filter nor condition. */
+static void
+append_matches(StringInfo sql, const SnapshotSource *source)
+{
+	appendStringInfo(sql, "(%s) AND (%s)", source->row_filter ? source->row_filter : "true",
+					 source->condition ? source->condition : "true");
 }
 
 /* ROW(a, b) > ROW($1, $2): the index takes it whole, if one name of operator does for all columns. */
@@ -176,14 +180,26 @@ append_nested_comparison(StringInfo sql, const SnapshotKey *key)
 
 char *
 snapshot_chunk_query(const SnapshotSource *source, const RelationVersion *version, const SnapshotKey *key, bool has_after,
-					 int max_rows)
+					 int max_rows, bool say_matches)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	append_columns(&sql, source, version);
+	if (say_matches)
+	{
+		appendStringInfoString(&sql, ", (");
+		append_matches(&sql, source);
+		appendStringInfoString(&sql, ") IS TRUE");
+	}
 	append_from(&sql, source);
+	appendStringInfoString(&sql, " WHERE true");
+	if (!say_matches)
+	{
+		appendStringInfoString(&sql, " AND ");
+		append_matches(&sql, source);
+	}
 	if (has_after && key->count == 1)
 		appendStringInfo(&sql, " AND %s %s $1", key->columns[0], key->greater[0]);
 	else if (has_after && !append_row_comparison(&sql, key))
@@ -206,6 +222,8 @@ snapshot_scan_query(const SnapshotSource *source, const RelationVersion *version
 	append_columns(&sql, source, version);
 	appendStringInfo(&sql, "%s%s.ctid", version->column_count ? ", " : "", name);
 	append_from(&sql, source);
+	appendStringInfoString(&sql, " WHERE ");
+	append_matches(&sql, source);
 	appendStringInfo(&sql, " AND %s.ctid OPERATOR(pg_catalog.>=) $1 AND %s.ctid OPERATOR(pg_catalog.<) $2", name, name);
 	return sql.data;
 }

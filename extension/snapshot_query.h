@@ -40,9 +40,12 @@ extern void snapshot_key_parse(const SnapshotKey *key, char **after, Datum *valu
 /* The values of a row's key as text[]. */
 extern ArrayType *snapshot_key_text(SnapshotKey *key, const Datum *values);
 
-/* At most max_rows rows in key order, the columns of version in its order; has_after: those after the key $1, $2 ... */
+/*
+ * At most max_rows rows in key order, the columns of version in its order; has_after: those after the key $1, $2 ... With
+ * say_matches rows are not left out: whether the filter and the condition hold is one more column, the last.
+ */
 extern char *snapshot_chunk_query(const SnapshotSource *source, const RelationVersion *version, const SnapshotKey *key,
-								  bool has_after, int max_rows);
+								  bool has_after, int max_rows, bool say_matches);
 /* The rows from ctid $1 up to, not including, $2: the columns of version in its order, then ctid. */
 extern char *snapshot_scan_query(const SnapshotSource *source, const RelationVersion *version);
 

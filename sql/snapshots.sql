@@ -274,8 +274,104 @@ SELECT walhouse.drop_pipeline('q');
 SELECT count(*) FROM walhouse.snapshot WHERE pipeline = 'q';
 SELECT * FROM snap.news();
 
+-- Partitions published as their root: one table, read as such; a partition of it alone, where only that joined.
+CREATE TABLE event (id int, at date, note text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE event_2024 PARTITION OF event FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE event_2025 (gone int, note text, at date NOT NULL, id int NOT NULL, PRIMARY KEY (id, at));
+ALTER TABLE event_2025 DROP gone;
+ALTER TABLE event ATTACH PARTITION event_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+INSERT INTO event SELECT g, '2024-06-01'::date + g * 100, 'note ' || g FROM generate_series(1, 5) g;
+CREATE TABLE jotted (note text, at date) PARTITION BY RANGE (at);
+CREATE TABLE jotted_2024 PARTITION OF jotted FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE jotted_2025 PARTITION OF jotted FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+INSERT INTO jotted SELECT 'jot ' || g, '2024-06-01'::date + g * 100 FROM generate_series(1, 5) g;
+CREATE PUBLICATION rooted FOR TABLE event, jotted WITH (publish_via_partition_root = true);
+SELECT walhouse.create_pipeline('r', publication => 'rooted', brokers => '127.0.0.1:1');
+SELECT walhouse.pause('r');
+SELECT c.relation::regclass, c.key, ARRAY(SELECT u::regclass::text FROM unnest(c.parts) u) AS parts, s.keyed
+FROM walhouse.captured c JOIN walhouse.snapshot s USING (pipeline, relation) WHERE c.pipeline = 'r' ORDER BY c.relation;
+SELECT chunk, status, last_key, d->>'table' AS table, d->'row' AS row FROM snap.read('event', 2);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT * FROM snap.scan('jotted', 40);
+COMMIT;
+CREATE FUNCTION snap.root_news() RETURNS TABLE (relation text, reason text, part text) LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM walhouse.snapshot s WHERE s.pipeline = 'r' AND s.state = 'waiting' ORDER BY s.id LOOP
+		RETURN QUERY SELECT r.relation::regclass::text, r.reason, r.part::regclass::text;
+		PERFORM walhouse._snapshot_end(r.id);
+	END LOOP;
+	IF EXISTS (SELECT FROM walhouse._snapshot_work('r')) THEN
+		RAISE 'there was more';
+	END IF;
+END $$;
+SELECT * FROM snap.root_news();
+CREATE TABLE event_2026 PARTITION OF event FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+SELECT * FROM snap.root_news();
+CREATE TABLE event_2027 (LIKE event INCLUDING ALL);
+INSERT INTO event_2027 VALUES (9, '2027-05-05', 'attached');
+ALTER TABLE event ATTACH PARTITION event_2027 FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+SELECT relation::regclass, part::regclass, reason, state FROM walhouse.snapshot WHERE part IS NOT NULL;
+SELECT count(*) FROM walhouse._snapshot_work('r');
+SELECT chunk, status, last_key, d->>'table' AS table, d->'row' AS row FROM snap.read('event');
+SELECT walhouse._snapshot_sweep(snap.request('event')) IS NULL AS nothing_to_sweep;
+SELECT * FROM snap.root_news();
+SELECT walhouse.snapshot('r', 'event_2025') > 0 AS requested;
+SELECT * FROM snap.root_news();
+-- Without a key all is read again; a part alone cannot be asked for.
+CREATE TABLE jotted_2026 (LIKE jotted INCLUDING ALL);
+ALTER TABLE jotted ATTACH PARTITION jotted_2026 FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+SELECT * FROM snap.root_news();
+SELECT walhouse.snapshot('r', 'jotted_2025');
+-- A rewrite of all partitions is one request; DETACH asks for nothing.
+ALTER TABLE event ALTER note TYPE bytea USING note::bytea;
+SELECT * FROM snap.root_news();
+ALTER TABLE event ADD COLUMN more int DEFAULT 7;
+SELECT * FROM snap.root_news();
+ALTER TABLE event DETACH PARTITION event_2024;
+SELECT * FROM snap.root_news();
+-- Published as themselves, the partitions are tables that join, and the root leaves.
+ALTER PUBLICATION rooted SET (publish_via_partition_root = false);
+SELECT * FROM snap.root_news();
+SELECT relation::regclass FROM walhouse.captured WHERE pipeline = 'r' AND relation = 'event'::regclass;
+
+-- Row filters and column lists: what they leave, and another filter or list asks for all of it again.
+CREATE TABLE wide (id int PRIMARY KEY, region text, secret text);
+INSERT INTO wide SELECT g, CASE WHEN g % 3 = 0 THEN 'eu' WHEN g % 3 = 1 THEN 'us' END, 'secret ' || g FROM generate_series(1, 9) g;
+ALTER PUBLICATION rooted ADD TABLE wide WHERE (id < 8);
+SELECT count(*) FROM walhouse._snapshot_work('r');
+SELECT status, rows, last_key, d->'row' AS row FROM snap.read('wide', 4);
+SELECT * FROM snap.root_news();
+ALTER PUBLICATION rooted SET TABLE wide (id, region) WHERE (id < 8);
+SELECT count(*) FROM walhouse._snapshot_work('r');
+SELECT status, rows, last_key, d->'row' AS row FROM snap.read('wide', 4);
+SELECT * FROM snap.root_news();
+ALTER PUBLICATION rooted SET TABLE wide (id, region) WHERE (id < 9);
+SELECT * FROM snap.root_news();
+ALTER PUBLICATION rooted SET TABLE wide (region);
+SELECT keyed FROM walhouse.snapshot WHERE id = snap.request('wide');
+SELECT * FROM snap.root_news();
+ALTER PUBLICATION rooted SET TABLE wide (region, id) WHERE (id > 0);
+SELECT * FROM snap.root_news();
+-- A condition that no index serves is looked at row by row, and goes on where it stopped; one that an index serves is looked up.
+INSERT INTO wide SELECT g, 'none' FROM generate_series(10, 200000) g;
+UPDATE wide SET region = 'rare' WHERE id % 70000 = 0;
+SELECT count(*) > 0 FROM regress.changes();
+CREATE FUNCTION snap.is_rare(id int, region text) RETURNS bool LANGUAGE plpgsql COST 1000
+	AS $$ BEGIN RETURN region = 'rare' OR id % 4000 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
+SELECT walhouse.snapshot('r', 'wide', "where" => 'snap.is_rare(id, region)') > 0 AS requested;
+SELECT count(*) FROM walhouse._snapshot_work('r');
+SELECT max(chunk) BETWEEN 2 AND 50 AS several_chunks, bool_or(status = 'more' AND rows = 0 AND last_key IS NOT NULL) AS goes_on_after_nothing,
+	array_agg(d->'row'->'id') FILTER (WHERE d IS NOT NULL) AS found FROM snap.read('wide');
+SELECT * FROM snap.root_news();
+SELECT walhouse.snapshot('r', 'wide', "where" => 'id IN (5, 140000)') > 0 AS requested;
+SELECT count(*) FROM walhouse._snapshot_work('r');
+SELECT chunk, status, rows, d->'row' AS row FROM snap.read('wide');
+SELECT walhouse.drop_pipeline('r');
+
 SELECT walhouse.drop_pipeline('p');
-DROP PUBLICATION shop, other;
-DROP TABLE item, untouched, log, private, day, late;
+DROP PUBLICATION shop, other, rooted;
+DROP TABLE item, untouched, log, private, day, late, event, event_2024, jotted, wide;
 DROP SCHEMA snap, kinds CASCADE;
 RESET client_min_messages;

@@ -190,11 +190,12 @@ void snapshot_task_chunk(SnapshotTask *t, const SnapshotAnswer *answer, int64_t 
         return;
     }
     t->wait_ms = 0;
-    adapt(t, answer->rows, now_ms - t->asked_ms);
-    if (answer->rows > 0) {
+    if (answer->rows > 0)
+        adapt(t, answer->rows, now_ms - t->asked_ms);
+    if (answer->rows > 0 || answer->last_key) {
         if (answer->last_key)
             key = strdup(answer->last_key);
-        if ((answer->last_key && key == NULL) || !keep_chunk(t, answer)) {
+        if ((answer->last_key && key == NULL) || (answer->rows > 0 && !keep_chunk(t, answer))) {
             free(key);
             give_up(t, "the publisher is out of memory");
             return;
@@ -204,8 +205,9 @@ void snapshot_task_chunk(SnapshotTask *t, const SnapshotAnswer *answer, int64_t 
         t->rows_read += answer->rows;
     }
     t->at_end = answer->status == SNAPSHOT_END;
-    if (answer->status == SNAPSHOT_MORE && answer->rows == 0 && t->keyed)
-        give_up(t, "Postgres gave a chunk without rows that is not the last");
+    /* A filter may leave nothing of the rows that were looked at; it goes on after them. */
+    if (answer->status == SNAPSHOT_MORE && answer->rows == 0 && t->keyed && answer->last_key == NULL)
+        give_up(t, "Postgres gave a chunk without rows or key that is not the last");
     advance(t);
 }
 

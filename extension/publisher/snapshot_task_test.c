@@ -145,6 +145,24 @@ static void chunks_grow_and_shrink_with_their_time(void **state)
     snapshot_task_fini(&t);
 }
 
+static void rows_that_a_filter_leaves_out_are_passed(void **state)
+{
+    SnapshotTask t;
+
+    (void)state;
+    assert_true(snapshot_task_init(&t, 7, true, NULL, 0, CHUNK_MS));
+    give_chunk(&t, answer_of(SNAPSHOT_MORE, 0, "{5000}", 1), 0);
+    assert_false(snapshot_task_is_ready(&t));
+    assert_string_equal(t.read_key, "{5000}");
+    give_chunk(&t, answer_of(SNAPSHOT_END, 0, NULL, 1), 1);
+    ask(&t, SNAPSHOT_ASK_SWEEP, 2);
+    snapshot_task_sweep(&t, (WhSlice){0});
+    ask(&t, SNAPSHOT_ASK_END, 3);
+    assert_int_equal(t.error.text[0], '\0');
+    snapshot_task_ended(&t);
+    snapshot_task_fini(&t);
+}
+
 static void what_postgres_refuses_is_given_up_after_some_attempts(void **state)
 {
     SnapshotTask t;
@@ -468,6 +486,7 @@ int main(void)
         cmocka_unit_test(an_empty_table_without_a_sweep_is_over_at_once),
         cmocka_unit_test(it_waits_longer_and_longer_for_old_transactions),
         cmocka_unit_test(chunks_grow_and_shrink_with_their_time),
+        cmocka_unit_test(rows_that_a_filter_leaves_out_are_passed),
         cmocka_unit_test(what_postgres_refuses_is_given_up_after_some_attempts),
         cmocka_unit_test(a_broken_connection_is_never_given_up),
         cmocka_unit_test(a_chunk_that_cannot_be_sent_ends_the_snapshot),

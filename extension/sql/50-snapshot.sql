@@ -92,7 +92,10 @@ CREATE FUNCTION _published(publication text, among oid[] DEFAULT NULL)
 		-- As walhouse._table_key() has it.
 		(SELECT array_to_string((i.indkey::int2[])[0 : i.indnkeyatts - 1], ' ')
 			FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-			AND (c.relreplident IN ('d', 'f') AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)),
+			AND (c.relreplident IN ('d', 'f') AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
+			-- A key of which a column does not travel is none.
+			AND (s.pnnspid IS NOT NULL OR r.prattrs IS NULL
+				OR (i.indkey::int2[])[0 : i.indnkeyatts - 1] <@ r.prattrs::int2[])),
 		coalesce((SELECT array_agg(DISTINCT a.attnum ORDER BY a.attnum) FROM pg_attribute a
 			WHERE a.attrelid = ANY (c.oid || l.parts) AND a.atthasmissing AND NOT a.attisdropped), '{}'),
 		l.parts
@@ -104,7 +107,10 @@ CREATE FUNCTION _published(publication text, among oid[] DEFAULT NULL)
 	CROSS JOIN LATERAL (SELECT CASE WHEN c.relkind = 'p' THEN walhouse._leaf_partitions(c.oid) ELSE '{}' END AS parts) l
 $$;
 
-/* Writes a request down; the publisher looks when this transaction has committed and its stream has come to this place. */
+/*
+ * Writes a request for a captured table down; the publisher looks when this transaction has committed and its stream has come to
+ * this place.
+ */
 CREATE FUNCTION _request_snapshot(pipeline text, relation oid, reason text, condition text DEFAULT NULL,
 	part oid DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -120,9 +126,10 @@ BEGIN
 		RETURN request;
 	END IF;
 	INSERT INTO walhouse.snapshot (pipeline, relation, schema_name, table_name, part, condition, reason, keyed, estimated_rows)
-	SELECT pipeline, relation, n.nspname, c.relname, part, condition, reason, walhouse._table_key(relation) IS NOT NULL,
+	SELECT pipeline, relation, n.nspname, c.relname, part, condition, reason, t.key IS NOT NULL,
 		CASE WHEN condition IS NULL THEN walhouse._estimate_rows(coalesce(part, relation)) END
-	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
+	FROM walhouse.captured t JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE t.pipeline = pipeline AND t.relation = relation
 	RETURNING id INTO request;
 	PERFORM pg_logical_emit_message(true, 'walhouse.snapshot', pipeline);
 	RETURN request;
@@ -323,6 +330,7 @@ CREATE FUNCTION _request_by_user(pipeline text, relation regclass, condition tex
 DECLARE
 	root oid;
 	part oid;
+	key text;
 	known bigint;
 BEGIN
 	PERFORM walhouse._require_superuser();
@@ -330,15 +338,16 @@ BEGIN
 		RAISE EXCEPTION 'pipeline "%" does not exist', pipeline USING ERRCODE = 'undefined_object',
 			HINT = 'SELECT pipeline FROM walhouse.status; lists the pipelines.';
 	END IF;
-	SELECT t.relation, nullif(relation, t.relation) INTO root, part
-	FROM walhouse.pipeline p, walhouse._published(p.publication) t
-	WHERE p.name = pipeline AND (t.relation = relation OR relation = ANY (t.parts));
+	-- The publisher would find a table that nobody has told of in a moment.
+	PERFORM walhouse._align_captured(pipeline);
+	SELECT t.relation, nullif(relation, t.relation), t.key INTO root, part, key
+	FROM walhouse.captured t WHERE t.pipeline = pipeline AND (t.relation = relation OR relation = ANY (t.parts));
 	IF root IS NULL THEN
 		RAISE EXCEPTION 'table "%" is not published by pipeline "%"', relation, pipeline
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'SELECT * FROM pg_publication_tables; lists what each publication gives.';
 	END IF;
-	IF (condition IS NOT NULL OR part IS NOT NULL) AND walhouse._table_key(root) IS NULL THEN
+	IF (condition IS NOT NULL OR part IS NOT NULL) AND key IS NULL THEN
 		RAISE EXCEPTION 'rows of table "%" cannot be sent in part: it has no key', root::regclass
 			USING ERRCODE = 'feature_not_supported', DETAIL = 'They would be in the warehouse twice.',
 			HINT = 'Leave the condition out: the whole table is read, and replaced.';

@@ -5,6 +5,7 @@
 #   make check      every test; ends in "N passed, N failed"
 #   make check-versions      extension and publisher on PostgreSQL 17 and 18, in chroots (as root)
 #   make hunt       random transactions and snapshots for HUNT_SECONDS (600), in search of a row that differs
+#   make check-valgrind      the extension's tests on a Postgres with assertions, and under valgrind
 #   make lint       a second compiler, formatting, shell scripts
 #   make bench      latency, throughput and memory on this machine
 #   make setup      installs and fetches what is missing (those above do it themselves)
@@ -61,7 +62,7 @@ WEB :=
 -include dashboard/dashboard.mk
 -include tests/unit.mk
 
-.PHONY: all programs web extension tests install-extension check check-versions demo bench lint setup clean list-unit-tests FORCE
+.PHONY: all programs web extension tests install-extension check check-versions check-valgrind demo bench lint setup clean list-unit-tests FORCE
 
 # In a make of its own, which sees what setup has just fetched.
 all: setup
@@ -86,8 +87,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 
 # ---- the Postgres extension: PGXS, out of the tree ----
 PG_BUILD = $(BUILD)/pg$(PG_MAJOR)
-# Postgres's own flags are gcc's; another compiler may not know them all.
+# Postgres's own flags are gcc's; another compiler may not know them all. A server that was built in its own source
+# folder does not find our sources from here by itself: VPATH.
 PG_MAKE = $(MAKE) --no-print-directory -C $(PG_BUILD) -f $(CURDIR)/extension/Makefile PG_CONFIG=$(PG_CONFIG) \
+	VPATH=$(CURDIR)/extension \
 	autodepend=yes CC='$(CC)' COPT='$(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes)'
 
 extension:
@@ -110,6 +113,9 @@ check:
 check-versions:
 	tests/versions/run
 
+check-valgrind:
+	tests/valgrind/run
+
 demo:
 	tools/demo
 
@@ -128,4 +134,4 @@ hunt: all
 	HUNT_SECONDS=$${HUNT_SECONDS:-600} /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/e2e/test_hunt.py
 
 clean:
-	rm -rf build build-asan build-clang build-gcc
+	rm -rf build build-asan build-clang build-gcc build-valgrind

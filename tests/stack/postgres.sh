@@ -75,7 +75,12 @@ postgres_create() {
         <<<'CREATE DATABASE shop' >"$DIR/log/initdb.log" 2>&1 || die "no database: $(tail -n 3 "$DIR/log/initdb.log")"
 }
 
-postgres_launch() { launch postgres "${AS_POSTGRES[@]}" "$PG_BIN/postgres" -D "$DIR/postgres/data" -p "$(port postgres)"; }
+# POSTGRES_WRAPPER: words that go before the server's program (tests/valgrind/run).
+postgres_launch() {
+    local wrapper
+    read -ra wrapper <<<"${POSTGRES_WRAPPER-}"
+    launch postgres "${AS_POSTGRES[@]}" "${wrapper[@]}" "$PG_BIN/postgres" -D "$DIR/postgres/data" -p "$(port postgres)"
+}
 postgres_ready() { sql 'SELECT 1'; }
 postgres_start() { start_server postgres postgres 60 postgres_launch postgres_ready; }
 

@@ -74,7 +74,7 @@ put_tables(ReturnSetInfo *result, const PipelineState *state, const WhTableRepor
 		nulls[i] = table->last_commit_lsn == 0;
 		values[i++] = TimestampTzGetDatum(from_unix_us(table->last_commit_time_us));
 		values[i++] = Int32GetDatum(table->schema_versions);
-		values[i++] = CStringGetTextDatum(psprintf("%016" INT64_MODIFIER "x", table->fingerprint));
+		values[i++] = CStringGetTextDatum(psprintf("%016llx", (unsigned long long) table->fingerprint));
 		values[i++] = CStringGetTextDatum(psprintf("%c", table->replica_identity));
 		values[i++] = Int32GetDatum(table->key_columns);
 		Assert(i == TABLE_COLUMNS);

@@ -6,6 +6,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#define TOPIC_TAIL_SIZE 17 /* '_' and 16 digits */
+
 uint64_t wh_schema_fingerprint(WhSlice schema)
 {
     return XXH3_64bits(schema.data, schema.size);
@@ -153,16 +155,26 @@ static void put_escaped(WhWriter *w, WhSlice name)
     }
 }
 
+/* The name's hash takes the place of what does not fit. */
+static void end_in_hash(char topic[WH_TOPIC_BYTES_MAX + 1], const char *full, size_t size)
+{
+    size_t kept = size < WH_TOPIC_BYTES_MAX - TOPIC_TAIL_SIZE ? size : WH_TOPIC_BYTES_MAX - TOPIC_TAIL_SIZE;
+    char hex[WH_FINGERPRINT_HEX_SIZE];
+
+    wh_fingerprint_hex(XXH3_64bits(full, size), hex);
+    memcpy(topic, full, kept);
+    topic[kept] = '_';
+    memcpy(topic + kept + 1, hex, TOPIC_TAIL_SIZE);
+}
+
 bool wh_topic_name(char topic[WH_TOPIC_BYTES_MAX + 1], const char *prefix, WhSlice schema_name,
                    WhSlice table_name)
 {
-    enum { tail_size = 17 }; /* '_' and 16 digits */
     char full[WH_TOPIC_BYTES_MAX + 2 + 2 * 5 * WH_NAME_BYTES_MAX];
-    char hex[WH_FINGERPRINT_HEX_SIZE];
     WhWriter w = wh_writer(full, sizeof full);
     size_t prefix_size = strlen(prefix);
 
-    if (prefix_size + 1 + tail_size > WH_TOPIC_BYTES_MAX)
+    if (prefix_size + 1 + TOPIC_TAIL_SIZE > WH_TOPIC_BYTES_MAX)
         return false;
     wh_put_bytes(&w, prefix, prefix_size);
     wh_put_u8(&w, '.');
@@ -172,14 +184,19 @@ bool wh_topic_name(char topic[WH_TOPIC_BYTES_MAX + 1], const char *prefix, WhSli
     if (w.full)
         return false;
     if (w.length > WH_TOPIC_BYTES_MAX) {
-        size_t kept = WH_TOPIC_BYTES_MAX - tail_size;
-
-        wh_fingerprint_hex(XXH3_64bits(full, w.length), hex);
-        full[kept] = '_';
-        memcpy(full + kept + 1, hex, tail_size - 1);
-        w.length = WH_TOPIC_BYTES_MAX;
+        end_in_hash(topic, full, w.length);
+    } else {
+        memcpy(topic, full, w.length);
+        topic[w.length] = '\0';
     }
-    memcpy(topic, full, w.length);
-    topic[w.length] = '\0';
     return true;
+}
+
+void wh_topic_name_apart(char topic[WH_TOPIC_BYTES_MAX + 1])
+{
+    char full[WH_TOPIC_BYTES_MAX + 1];
+    size_t size = strlen(topic);
+
+    memcpy(full, topic, size);
+    end_in_hash(topic, full, size);
 }

@@ -73,5 +73,10 @@ bool wh_schema_message_get(WhSlice bytes, WhSchemaMessage *message, const char *
  */
 bool wh_topic_name(char topic[WH_TOPIC_BYTES_MAX + 1], const char *prefix, WhSlice schema_name,
                    WhSlice table_name);
+/*
+ * Another name for a topic that the broker refuses because it differs from an existing one only in '.' and
+ * '_': the name, cut if need be, '_' and the digits of its hash.
+ */
+void wh_topic_name_apart(char topic[WH_TOPIC_BYTES_MAX + 1]);
 
 #endif

@@ -185,6 +185,18 @@ static void topics_are_escaped_and_cut(void **state)
     memset(prefix, 'p', sizeof prefix - 1);
     prefix[sizeof prefix - 1] = '\0';
     assert_false(wh_topic_name(topic, prefix, text("public"), text("x")));
+    assert_true(wh_topic_name(topic, "shop", text("a_b"), text("c")));
+    assert_true(wh_topic_name(other, "shop", text("a"), text("b_c")));
+    wh_topic_name_apart(topic);
+    wh_topic_name_apart(other);
+    assert_int_equal(strlen(topic), strlen("shop.a_b.c") + 17);
+    assert_memory_equal(topic, "shop.a_b.c_", strlen("shop.a_b.c_"));
+    assert_string_not_equal(topic + strlen("shop.a_b.c_"), other + strlen("shop.a.b_c_"));
+    assert_true(wh_topic_name(topic, "shop", text(name), text("x")));
+    assert_true(wh_topic_name(other, "shop", text(name), text("x")));
+    wh_topic_name_apart(topic);
+    assert_int_equal(strlen(topic), WH_TOPIC_BYTES_MAX);
+    assert_string_not_equal(topic, other);
 }
 
 static void a_fingerprint_prints_as_sixteen_digits(void **state)

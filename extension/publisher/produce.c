@@ -278,6 +278,7 @@ static void handle_admin_failure(rd_kafka_event_t *event, rd_kafka_resp_err_t co
     (void)snprintf(line, sizeof line, "%s: %s", what, text ? text : rd_kafka_err2str(code));
     handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_FAILED,
                                       .retriable = admin_error_is_retriable(code),
+                                      .name_is_taken = code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
                                       .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event),
                                       .text = line});
 }

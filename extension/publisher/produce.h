@@ -72,6 +72,7 @@ typedef enum ProducerEventKind {
 typedef struct ProducerEvent {
     ProducerEventKind kind;
     bool retriable;
+    bool name_is_taken; /* of PRODUCER_TOPIC_FAILED: another topic's name differs in '.' and '_' only */
     uint64_t tag;
     size_t size;        /* of the message's value, in bytes */
     int32_t partitions; /* how many the topic has */

@@ -25,6 +25,7 @@ typedef struct WantedTopic {
     char name[WH_TOPIC_BYTES_MAX + 1];
     int partitions;
     bool compacted;
+    bool apart; /* it has its second name */
     TopicState state;
     int64_t retry_at_ms;
 } WantedTopic;
@@ -303,6 +304,14 @@ static bool handle_topic(SchemaTopic *s, const ProducerEvent *event, int64_t now
         return true;
     if (event->kind == PRODUCER_TOPIC_READY) {
         topic->state = TOPIC_THERE;
+        return true;
+    }
+    if (event->name_is_taken && topic == &s->pending_topic && !topic->apart) {
+        message_log(MESSAGE_INFO, "topic \"%s\" gets another name: %s", topic->name, event->text);
+        wh_topic_name_apart(topic->name);
+        topic->apart = true;
+        topic->state = TOPIC_WANTED;
+        s->topic_number++;
         return true;
     }
     if (!event->retriable)

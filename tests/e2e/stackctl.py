@@ -184,7 +184,8 @@ class Stack:
         out = subprocess.run(["kcat", "-b", self.env["KAFKA_BROKERS"], "-t", topic, "-C", "-e", "-q", "-J"], check=True,
                              timeout=30, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
         messages = [json.loads(line) for line in out.decode(errors="replace").splitlines()]
-        return [(m.get("key"), m.get("payload"), dict(zip(m["headers"][::2], m["headers"][1::2]))) for m in messages]
+        return [(m.get("key"), m.get("payload"), dict(zip(m.get("headers", [])[::2], m.get("headers", [])[1::2])))
+                for m in messages]
 
     def kafka_tool(self, main_class, *arguments):
         """One of Kafka's own command line tools."""

@@ -37,6 +37,9 @@ SELECT
 	CASE
 		WHEN w.is_lost AND p.on_slot_loss = 'resync' AND p.enabled AND s.state IS DISTINCT FROM 'slot_lost'
 			THEN 'nothing: a new slot is made and every table taken again by itself (on_slot_loss is resync)'
+		WHEN w.is_lost AND NOT p.enabled
+			THEN format('if this is a restored copy, SELECT walhouse.drop_pipeline(%1$L); if it goes on here, SELECT'
+				' walhouse.resync(%1$L); and walhouse.resume(%1$L); to take every table again', p.name)
 		WHEN w.is_lost
 			THEN format('SELECT walhouse.resync(%L); makes a new slot and takes every table again', p.name)
 				|| CASE WHEN r.wal_status = 'lost' THEN '; raise max_slot_wal_keep_size before it' ELSE '' END
@@ -58,7 +61,7 @@ SELECT
 	coalesce(s.in_flight, 0) AS in_flight,
 	coalesce(s.tables_uncounted, 0) AS tables_uncounted,
 	coalesce(s.publisher_starts, 0) AS publisher_starts,
-	CASE WHEN r.slot_name IS NULL THEN format('replication slot "%s" does not exist', p.slot_name) ELSE s.last_error END AS last_error,
+	CASE WHEN r.slot_name IS NULL THEN format('replication slot "%s" does not exist in this database', p.slot_name) ELSE s.last_error END AS last_error,
 	s.last_error_at,
 	s.reported_at,
 	s.worker_pid,
@@ -70,7 +73,8 @@ SELECT
 	p.topic_prefix
 FROM walhouse.pipeline p
 LEFT JOIN walhouse._pipeline_states() s ON s.name = p.name
-LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot_name
+/* Another database's slot is not this one's: the pipeline may have come here in a dump. */
+LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot_name AND r.database = pg_catalog.current_database()
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn)::bigint AS retained_wal_bytes,
 		pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn) >= walhouse._retained_wal_limit() AS is_high,

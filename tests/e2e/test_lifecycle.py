@@ -69,7 +69,9 @@ def test_a_copy_beside_the_original_is_paused_and_harmless(stack, dump):
     sql_in(stack, "postgres", "CREATE DATABASE copy")
     restore(stack, dump, "copy")
     assert sql_in(stack, "copy", "SELECT name, enabled FROM walhouse.pipeline") == [("shop", False)]
-    assert sql_in(stack, "copy", "SELECT state, publisher_pid FROM walhouse.status") == [("paused", None)]
+    assert sql_in(stack, "copy", "SELECT state, publisher_pid, wal_status FROM walhouse.status") == [("paused", None, None)]
+    [(error, advice)] = sql_in(stack, "copy", "SELECT last_error, what_to_do FROM walhouse.status")
+    assert "does not exist in this database" in error and "SELECT walhouse.drop_pipeline('shop');" in advice
     assert sql_in(stack, "copy", "SELECT count(*) FROM goods") == [(1,)]
     with pytest.raises(psycopg2.errors.DependentObjectsStillExist, match="drop_pipeline"):
         sql_in(stack, "copy", "DROP EXTENSION walhouse")

@@ -11,14 +11,14 @@ CREATE FUNCTION _next_epoch(pipeline text, seen_epoch int) RETURNS int
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-	next int;
+	next_epoch int;
 BEGIN
-	SELECT greatest(p.epoch, seen_epoch) + 1 INTO next FROM walhouse.pipeline p WHERE p.name = pipeline;
-	IF next > 65535 THEN
+	SELECT greatest(p.epoch, seen_epoch) + 1 INTO next_epoch FROM walhouse.pipeline p WHERE p.name = pipeline;
+	IF next_epoch > 65535 THEN
 		RAISE EXCEPTION 'pipeline "%" has no epoch left', pipeline USING ERRCODE = 'program_limit_exceeded',
 			HINT = 'Create a pipeline with another topic prefix, and drop this one.';
 	END IF;
-	RETURN next;
+	RETURN next_epoch;
 END $$;
 
 /* Asks for a snapshot of every published table; what was under way belongs to the lost past. */
@@ -76,7 +76,7 @@ END $$;
 /* Called by the publisher before it has produced anything: its topics hold rows of this epoch that are not its own. */
 CREATE FUNCTION _raise_epoch(pipeline text, seen_epoch int) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
-	AS $$ UPDATE walhouse.pipeline SET epoch = walhouse._next_epoch(pipeline, seen_epoch) WHERE name = pipeline $$;
+	AS $$ UPDATE walhouse.pipeline p SET epoch = walhouse._next_epoch(p.name, seen_epoch) WHERE p.name = _raise_epoch.pipeline $$;
 
 CREATE FUNCTION resync(pipeline text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -110,6 +110,7 @@ FROM (SELECT coalesce(c.pipeline, t.pipeline) AS pipeline, coalesce(c.relation, 
 		t.last_commit_time, t.schema_versions, t.fingerprint
 	FROM walhouse.captured c
 	FULL JOIN walhouse._pipeline_tables() t ON t.pipeline = c.pipeline AND t.relation = c.relation) g
+JOIN walhouse.pipeline p ON p.name = g.pipeline
 LEFT JOIN pg_catalog.pg_class k ON k.oid = g.relation
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace
 LEFT JOIN LATERAL (
@@ -119,5 +120,5 @@ COMMENT ON VIEW tables IS
 	'each captured table: what was handed to Kafka since the publisher''s start, its newest snapshot, schema and key (NULL: none, a log)';
 
 CREATE VIEW errors AS
-SELECT e.pipeline, e.kind, e.error, e.times, e.first_at, e.last_at FROM walhouse._pipeline_errors() e;
+SELECT e.pipeline, e.kind, e.error, e.times, e.first_at, e.last_at FROM walhouse._pipeline_errors() e JOIN walhouse.pipeline p ON p.name = e.pipeline;
 COMMENT ON VIEW errors IS 'the last 16 errors of each pipeline since the server''s start';

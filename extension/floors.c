@@ -13,12 +13,16 @@
  * Only what is asked of the transaction ids counts: a backend that waits for synchronous replication has committed in the
  * WAL, and its id still holds xmin back, as it must, for no snapshot sees it yet.
  *
+ * Before anybody learns of rows or of a floor, the WAL is flushed up to here. A crash could else take back what an asynchronous
+ * commit showed to the snapshot, and let the WAL end below the floor: new commits would get positions below it.
+ *
  * The launcher takes a sample a second, and so does whoever reads a chunk; the newest that qualifies is used. While a long
  * transaction runs, the last sample before it does.
  */
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -153,6 +157,17 @@ floors_find(FullTransactionId xmin, FloorSample *sample)
 	}
 	LWLockRelease(floors->lock);
 	return found;
+}
+
+void
+floors_flush(void)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	/* At the beginning of a page the position is that of the next record, behind a header that is not written yet. */
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD || end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= end % XLOG_BLCKSZ;
+	XLogFlush(end);
 }
 
 FullTransactionId

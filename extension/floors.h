@@ -20,6 +20,11 @@ extern void walhouse_floors_shmem_init(void);
 extern FloorSample floors_take(void);
 /* The newest kept sample that rows seen by a snapshot of this xmin may use; false: there is none. */
 extern bool floors_find(FullTransactionId xmin, FloorSample *sample);
+/*
+ * Makes the WAL durable to its end, which is not below any sample taken, nor below the commit of any transaction seen by a
+ * snapshot taken, before the call.
+ */
+extern void floors_flush(void);
 /* The oldest transaction that the snapshot may not see; all before it have ended for it. */
 extern FullTransactionId snapshot_full_xmin(Snapshot snapshot);
 

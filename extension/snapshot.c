@@ -267,6 +267,7 @@ fill_chunk(KeyedRead *read, ArrayType *after)
 		chunk_writer_transaction(&reader->chunk, read->floor_lsn, 0, unix_time_us(), 0);
 		status = read_rows(read, portal) ? "end" : "more";
 		SPI_cursor_close(portal);
+		floors_flush();
 	}
 	PopActiveSnapshot();
 	return status;
@@ -557,6 +558,7 @@ put_sweep(SnapshotReader *reader)
 		chunk_writer_transaction(&reader->chunk, floor_lsn - 1, 0, unix_time_us(), WH_ORDINAL_LIMIT - 1);
 	else
 		chunk_writer_transaction(&reader->chunk, floor_lsn, 0, unix_time_us(), 0);
+	floors_flush();
 	row_reset(&reader->row);
 	chunk_writer_event(&reader->chunk, reader->version, WH_OP_TRUNCATE, &reader->row, 0);
 	return true;

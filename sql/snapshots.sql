@@ -230,7 +230,7 @@ SELECT *, snap.is_captured('fellow') FROM snap.news();
 DROP TABLE fellow;
 
 -- Tables that appear where everything, or a schema, is published: what they are made with is in the stream.
-SELECT count(*) > 0 AS emptied FROM regress.changes();
+SELECT count(*) FROM pg_replication_slot_advance('regress', pg_current_wal_lsn());
 CREATE SCHEMA open;
 CREATE TABLE moving (id int PRIMARY KEY);
 ALTER PUBLICATION shop ADD TABLES IN SCHEMA open;
@@ -355,17 +355,17 @@ SELECT * FROM snap.root_news();
 ALTER PUBLICATION rooted SET TABLE wide (region, id) WHERE (id > 0);
 SELECT * FROM snap.root_news();
 -- A condition that no index serves is looked at row by row, and goes on where it stopped; one that an index serves is looked up.
-INSERT INTO wide SELECT g, 'none' FROM generate_series(10, 200000) g;
-UPDATE wide SET region = 'rare' WHERE id % 70000 = 0;
-SELECT count(*) > 0 FROM regress.changes();
+INSERT INTO wide SELECT g, 'none' FROM generate_series(10, 60000) g;
+UPDATE wide SET region = 'rare' WHERE id IN (59000, 59500);
+SELECT count(*) FROM pg_replication_slot_advance('regress', pg_current_wal_lsn());
 CREATE FUNCTION snap.is_rare(id int, region text) RETURNS bool LANGUAGE plpgsql COST 1000
-	AS $$ BEGIN RETURN region = 'rare' OR id % 4000 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
+	AS $$ BEGIN RETURN region = 'rare' OR id % 2000 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
 SELECT walhouse.snapshot('r', 'wide', "where" => 'snap.is_rare(id, region)') > 0 AS requested;
 SELECT count(*) FROM walhouse._snapshot_work('r');
 SELECT max(chunk) BETWEEN 2 AND 50 AS several_chunks, bool_or(status = 'more' AND rows = 0 AND last_key IS NOT NULL) AS goes_on_after_nothing,
 	array_agg(d->'row'->'id') FILTER (WHERE d IS NOT NULL) AS found FROM snap.read('wide');
 SELECT * FROM snap.root_news();
-SELECT walhouse.snapshot('r', 'wide', "where" => 'id IN (5, 140000)') > 0 AS requested;
+SELECT walhouse.snapshot('r', 'wide', "where" => 'id IN (5, 59000)') > 0 AS requested;
 SELECT count(*) FROM walhouse._snapshot_work('r');
 SELECT chunk, status, rows, d->'row' AS row FROM snap.read('wide');
 SELECT walhouse.drop_pipeline('r');

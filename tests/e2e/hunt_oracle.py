@@ -109,8 +109,9 @@ class Oracle:
             old, new = text.removeprefix("old-key: ").split(" new-tuple: ", 1)
         self.tables[names].fold(lsn, operation, old and parse_columns(old), new and parse_columns(new))
 
-    def content(self, name):
-        return self.tables[f"public.{name}"].content()
+    def content(self, *names):
+        """Of a table, or of the partitions of one."""
+        return sum((self.tables[f"public.{name}"].content() for name in names), collections.Counter())
 
-    def history(self, name, key):
-        return list(self.tables[f"public.{name}"].history[key])
+    def history(self, key, *names):
+        return [change for name in names for change in self.tables[f"public.{name}"].history[key]]

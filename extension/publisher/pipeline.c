@@ -9,72 +9,23 @@
  * The guard (guard.c) decides whether the slot may be read at all, and how far it may confirm.
  * While the flow is blocked the socket is not read; feedback goes to the walsender all the same.
  */
-#include "pipeline.h"
+#include "pipeline_inner.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control.h"
-#include "feed.h"
-#include "guard.h"
-#include "report_writer.h"
-#include "statistics.h"
-
-#define FEEDBACK_INTERVAL_MS     1000
-#define FEEDBACK_INTERVAL_MIN_MS 100 /* when the confirmed LSN has moved */
-#define POSITION_INTERVAL_MS     50
-#define REPORT_INTERVAL_MS       1000
-#define HEARTBEAT_INTERVAL_MS    5000
-#define STALL_MS                 10000 /* without any acknowledgement: Kafka is away */
-#define STOP_MS                  1000  /* for what is in flight when the process is asked to stop */
-#define BLOCKED_WAIT_MS          100
-#define CHECKING_WAIT_MS         20   /* while Kafka is asked what it remembers */
-#define EVENTS_PER_TURN          64   /* librdkafka's; one may carry thousands of deliveries */
-#define QUEUE_EXTRA_MESSAGES     1024 /* schemas and control events, beside the events in flight */
-#define QUEUE_KBYTES_MAX         65536u
-
-/* Numbers in the tags of control events. */
-enum { CONTROL_HEARTBEAT, CONTROL_STATISTICS, CONTROL_SNAPSHOT };
+#define STOP_MS              1000 /* for what is in flight when the process is asked to stop */
+#define BLOCKED_WAIT_MS      100
+#define CHECKING_WAIT_MS     20   /* while Kafka is asked what it remembers */
+#define EVENTS_PER_TURN      64   /* librdkafka's; one may carry thousands of deliveries */
+#define QUEUE_EXTRA_MESSAGES 1024 /* schemas and control events, beside the events in flight */
+#define QUEUE_KBYTES_MAX     65536u
 
 /* The descriptors' places in the array for poll(2). */
 enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT, FD_GUARD, FD_SNAPSHOTS };
 static_assert(FD_SNAPSHOTS + SNAPSHOT_FDS == PIPELINE_FDS, "a place for every descriptor");
-
-struct Pipeline {
-    const Options *options;
-    WalReaderSettings reader_settings;
-    SchemaTopicSettings schema_settings;
-    StatisticsSettings statistics_settings;
-    SnapshotSettings snapshot_settings;
-    GuardSettings guard_settings;
-    WalReader reader;
-    Guard guard;
-    Producer *producer;
-    SchemaTopic *schemas;
-    Statistics statistics;
-    Snapshots snapshots;
-    ReportWriter report;
-    Flow flow;
-    Feed feed;
-    bool kafka_is_away;
-    char kafka_reason[256];
-    int64_t delivery_ms; /* when Kafka last acknowledged anything, or nothing was in flight */
-    bool heartbeat_in_flight;
-    int64_t position_ms; /* when the last record was sent */
-    int64_t heartbeat_at_ms;
-    int64_t feedback_ms;
-    uint64_t feedback_lsn;
-    bool feedback_requested;
-    int64_t report_at_ms;
-    bool more_to_do; /* the turn ended with work left */
-    bool stopping;
-    int64_t stop_by_ms;
-    int64_t now_ms; /* of this turn */
-    Failure failure;
-    WhErrorKind failure_kind; /* whose trouble it is */
-};
 
 /* ---- life ---- */
 
@@ -184,103 +135,7 @@ void pipeline_close(Pipeline *p)
     free(p);
 }
 
-/* ---- what Kafka says ---- */
-
-static void kafka_is_back(Pipeline *p)
-{
-    p->delivery_ms = p->now_ms;
-    p->kafka_is_away = false;
-    p->kafka_reason[0] = '\0';
-}
-
-static void kafka_went_away(Pipeline *p, const char *reason)
-{
-    p->kafka_is_away = true;
-    (void)snprintf(p->kafka_reason, sizeof p->kafka_reason, "%s", reason);
-}
-
-static void handle_delivery(Pipeline *p, const ProducerEvent *event)
-{
-    kafka_is_back(p);
-    switch (produce_tag_kind(event->tag)) {
-    case PRODUCE_TAG_EVENT:
-        if (!flow_handle(&p->flow, event, p->now_ms, &p->failure))
-            return;
-        p->report.report.events++;
-        p->report.report.event_bytes += event->size;
-        break;
-    case PRODUCE_TAG_SCHEMA:
-        (void)schema_topic_handle(p->schemas, event, p->now_ms, &p->failure);
-        break;
-    case PRODUCE_TAG_CONTROL:
-        p->heartbeat_in_flight &= produce_tag_number(event->tag) != CONTROL_HEARTBEAT;
-        break;
-    case PRODUCE_TAG_POSITION:
-        guard_recorded(&p->guard);
-        break;
-    default:
-        break;
-    }
-}
-
-static void handle_topic_answer(Pipeline *p, const ProducerEvent *event)
-{
-    if (event->kind != PRODUCER_TOPIC_FAILED)
-        kafka_is_back(p);
-    else if (event->retriable)
-        kafka_went_away(p, event->text);
-    if (produce_tag_kind(event->tag) == PRODUCE_TAG_TOPIC)
-        (void)schema_topic_handle(p->schemas, event, p->now_ms, &p->failure);
-    else
-        (void)flow_handle(&p->flow, event, p->now_ms, &p->failure);
-}
-
-static void handle_producer_event(void *context, const ProducerEvent *event)
-{
-    Pipeline *p = context;
-
-    switch (event->kind) {
-    case PRODUCER_DELIVERED:
-        handle_delivery(p, event);
-        break;
-    case PRODUCER_TOO_LARGE:
-        kafka_is_back(p);
-        if (produce_tag_kind(event->tag) == PRODUCE_TAG_EVENT)
-            (void)flow_handle(&p->flow, event, p->now_ms, &p->failure);
-        else
-            failure_set(&p->failure, "Kafka did not take a message for topic \"%s\": %s", event->topic,
-                        event->text);
-        break;
-    case PRODUCER_DELIVERY_FAILED:
-        failure_set(&p->failure, "Kafka did not take a message: %s", event->text);
-        break;
-    case PRODUCER_FATAL:
-        failure_set(&p->failure, "the Kafka producer failed: %s", event->text);
-        break;
-    case PRODUCER_UNREACHABLE:
-        p->kafka_is_away = true;
-        if (p->kafka_reason[0] == '\0')
-            (void)snprintf(p->kafka_reason, sizeof p->kafka_reason, "%s", event->text);
-        break;
-    case PRODUCER_TROUBLE:
-        /* One broker's trouble is a reason, not a state. */
-        (void)snprintf(p->kafka_reason, sizeof p->kafka_reason, "%s", event->text);
-        break;
-    case PRODUCER_TOPIC_READY:
-    case PRODUCER_TOPIC_FAILED:
-    case PRODUCER_TOPIC_PARTITIONS:
-        handle_topic_answer(p, event);
-        break;
-    }
-}
-
 /* ---- what Postgres says ---- */
-
-static void see_server_lsn(Pipeline *p, uint64_t lsn)
-{
-    if (lsn > p->report.report.server_lsn)
-        p->report.report.server_lsn = lsn;
-}
 
 static void begin_stream(Pipeline *p)
 {
@@ -364,144 +219,6 @@ static void step_snapshots(Pipeline *p, const struct pollfd *fds)
         snapshots_step(&p->snapshots, fds, flow_done_ticket(&p->flow), p->now_ms);
 }
 
-/* ---- what is due ---- */
-
-static bool give_feedback(Pipeline *p)
-{
-    uint64_t acked_lsn = guard_confirmable_lsn(&p->guard);
-    int64_t waited = p->now_ms - p->feedback_ms;
-
-    if (waited < FEEDBACK_INTERVAL_MS && !p->feedback_requested &&
-        !(acked_lsn > p->feedback_lsn && waited >= FEEDBACK_INTERVAL_MIN_MS))
-        return true;
-    p->feedback_ms = p->now_ms;
-    p->feedback_lsn = acked_lsn;
-    p->feedback_requested = false;
-    return wal_reader_feedback(&p->reader, progress_received_lsn(&p->flow.progress), acked_lsn, &p->failure);
-}
-
-/* Before the slot may confirm an LSN, Kafka must know of it. */
-static bool give_position(Pipeline *p)
-{
-    if (p->reader.state != WAL_READER_STREAMING || p->guard.gate.in_flight ||
-        (p->now_ms - p->position_ms < POSITION_INTERVAL_MS && !p->stopping))
-        return true;
-    p->position_ms = p->now_ms;
-    return guard_record(&p->guard, progress_confirmed_lsn(&p->flow.progress), p->schemas, p->producer,
-                        &p->failure);
-}
-
-/* Also sent while Kafka is away, once: its delivery tells that Kafka is back. */
-static bool give_heartbeat(Pipeline *p)
-{
-    uint8_t bytes[CONTROL_HEARTBEAT_BYTES_MAX];
-    WhWriter w = wh_writer(bytes, sizeof bytes);
-    ProduceResult result;
-
-    if (!schema_topic_is_ready(p->schemas) || p->heartbeat_in_flight || p->stopping ||
-        (p->now_ms < p->heartbeat_at_ms && !p->kafka_is_away))
-        return true;
-    control_put_heartbeat(&w, p->options->pipeline, progress_confirmed_lsn(&p->flow.progress),
-                          clock_wall_us());
-    if (w.full)
-        return failure_set(&p->failure, "the pipeline's name is too long");
-    result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0},
-                           (WhSlice){w.data, w.length}, produce_tag(PRODUCE_TAG_CONTROL, CONTROL_HEARTBEAT),
-                           &p->failure);
-    p->heartbeat_in_flight = result == PRODUCE_SENT;
-    p->heartbeat_at_ms = p->now_ms + HEARTBEAT_INTERVAL_MS;
-    return result != PRODUCE_REFUSED;
-}
-
-static bool give_statistics(Pipeline *p, short revents)
-{
-    bool wanted = p->report.report.state == WH_PUBLISHER_STREAMING && !p->stopping;
-    ProduceResult result;
-    WhSlice json;
-
-    statistics_step(&p->statistics, revents, wanted, p->now_ms);
-    if (!wanted || !statistics_is_due(&p->statistics, progress_confirmed_lsn(&p->flow.progress), &json))
-        return true;
-    see_server_lsn(p, p->statistics.lsn);
-    result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0}, json,
-                           produce_tag(PRODUCE_TAG_CONTROL, CONTROL_STATISTICS), &p->failure);
-    if (result == PRODUCE_SENT)
-        statistics_done(&p->statistics);
-    return result != PRODUCE_REFUSED;
-}
-
-static bool give_snapshot_news(Pipeline *p)
-{
-    ProduceResult result = PRODUCE_SENT;
-    WhSlice json;
-
-    while (schema_topic_is_ready(p->schemas) && result == PRODUCE_SENT &&
-           snapshots_news(&p->snapshots, &json)) {
-        result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0}, json,
-                               produce_tag(PRODUCE_TAG_CONTROL, CONTROL_SNAPSHOT), &p->failure);
-        if (result == PRODUCE_SENT)
-            snapshots_news_sent(&p->snapshots);
-    }
-    return result != PRODUCE_REFUSED;
-}
-
-static void find_stall(Pipeline *p)
-{
-    if (progress_in_flight(&p->flow.progress) == 0)
-        p->delivery_ms = p->now_ms;
-    if (p->now_ms - p->delivery_ms > STALL_MS && !p->kafka_is_away)
-        kafka_went_away(p, p->kafka_reason[0] ? p->kafka_reason
-                                              : "no broker has acknowledged an event for 10 s");
-}
-
-static void update_state(Pipeline *p)
-{
-    WhPublisherState state = WH_PUBLISHER_STREAMING;
-    const char *message = NULL;
-
-    if (p->guard.state == GUARD_ACTING) {
-        state = WH_PUBLISHER_RESYNCING;
-        message = p->guard.reason.text;
-    } else if (p->kafka_is_away && p->reader.state >= WAL_READER_READY) {
-        state = WH_PUBLISHER_WAITING_FOR_KAFKA;
-        message = p->kafka_reason;
-    } else if (p->reader.state != WAL_READER_STREAMING) {
-        state = WH_PUBLISHER_CONNECTING;
-        message = p->reader.state == WAL_READER_WAITING_FOR_SLOT
-                      ? "waiting for the slot's last reader to let go of it"
-                      : NULL;
-    }
-    p->report.report.error_kind = p->guard.state == GUARD_ACTING ? WH_ERROR_SLOT
-                                  : p->kafka_is_away             ? WH_ERROR_KAFKA
-                                                                 : WH_ERROR_POSTGRES;
-    report_writer_set_state(&p->report, state, message);
-}
-
-static bool send_table(void *context, const WhTableReport *report)
-{
-    return report_writer_send_table(context, report);
-}
-
-static bool give_report(Pipeline *p)
-{
-    WhPublisherReport *r = &p->report.report;
-    Tables *tables = schema_topic_tables(p->schemas);
-
-    r->received_lsn = progress_received_lsn(&p->flow.progress);
-    r->acked_lsn = progress_confirmed_lsn(&p->flow.progress);
-    r->last_commit_time_us = p->flow.progress.confirmed.commit_time_us;
-    r->transactions = p->flow.progress.confirmed.transactions;
-    r->schemas = schema_topic_count(p->schemas);
-    r->in_flight = progress_in_flight(&p->flow.progress);
-    r->tables = tables->count + tables->uncounted;
-    update_state(p);
-    if (p->now_ms < p->report_at_ms)
-        return true;
-    p->report_at_ms = p->now_ms + REPORT_INTERVAL_MS;
-    tables_report(tables, send_table, &p->report);
-    return report_writer_send(&p->report) || failure_set(&p->failure, "the supervisor is gone");
-}
-
 /* ---- one turn ---- */
 
 static void prepare_fd(struct pollfd *fd, int number, short events)
@@ -553,7 +270,7 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
     bool ok = true;
 
     p->now_ms = clock_monotonic_ms();
-    p->more_to_do = producer_poll(p->producer, handle_producer_event, p, EVENTS_PER_TURN);
+    p->more_to_do = producer_poll(p->producer, take_producer_event, p, EVENTS_PER_TURN);
     if (fds[FD_REPORT].revents & (POLLERR | POLLHUP | POLLNVAL))
         ok = failure_set(&p->failure, "the supervisor is gone");
     ok = ok && p->failure.text[0] == '\0';

@@ -51,6 +51,17 @@ static bool set_property(void *context, const char *name, const char *value, Fai
     return failure_set(failure, "Kafka setting \"%s\" was refused: %s", name, error);
 }
 
+/* Of the properties file. The reason that librdkafka gives may repeat the value, which may be a secret. */
+static bool set_file_property(void *context, const char *name, const char *value, Failure *failure)
+{
+    rd_kafka_conf_t *conf = context;
+
+    if (rd_kafka_conf_set(conf, name, value, NULL, 0) == RD_KAFKA_CONF_OK)
+        return true;
+    return failure_set(failure,
+                       "librdkafka does not take the value of property \"%s\" in the properties file", name);
+}
+
 static bool set_number(rd_kafka_conf_t *conf, const char *name, uint32_t value, Failure *failure)
 {
     char text[16];
@@ -87,7 +98,7 @@ static bool configure(rd_kafka_conf_t *conf, const ProducerSettings *settings, F
     ok = ok &&
          set_number(conf, "message.max.bytes", PRODUCE_MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES, failure);
     if (ok && settings->properties_file)
-        ok = properties_read(settings->properties_file, set_property, conf, failure);
+        ok = properties_read(settings->properties_file, set_file_property, conf, failure);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
     return ok;
 }

@@ -61,8 +61,8 @@ put_tables(ReturnSetInfo *result, const PipelineState *state, const WhTableRepor
 
 		values[i++] = CStringGetTextDatum(state->name);
 		values[i++] = ObjectIdGetDatum(table->relation_oid);
-		values[i++] = CStringGetTextDatum(table->schema_name);
-		values[i++] = CStringGetTextDatum(table->table_name);
+		values[i++] = walhouse_text(table->schema_name);
+		values[i++] = walhouse_text(table->table_name);
 		values[i++] = Int64GetDatum(table->inserts);
 		values[i++] = Int64GetDatum(table->updates);
 		values[i++] = Int64GetDatum(table->deletes);
@@ -107,7 +107,7 @@ put_errors(ReturnSetInfo *result, const PipelineState *state, const WhTableRepor
 			continue;
 		values[i++] = CStringGetTextDatum(state->name);
 		values[i++] = CStringGetTextDatum((uint32) error->kind < lengthof(kinds) ? kinds[error->kind] : "unknown");
-		values[i++] = CStringGetTextDatum(error->text);
+		values[i++] = walhouse_text(error->text);
 		values[i++] = Int64GetDatum(error->times);
 		values[i++] = TimestampTzGetDatum(error->first_at);
 		values[i++] = TimestampTzGetDatum(error->last_at);

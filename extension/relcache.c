@@ -32,6 +32,7 @@ struct RelationCache
 	bool		publications_valid;
 	List	   *publications;	/* Publication *, in publications_context */
 	MemoryContext publications_context;
+	RelationVersion *last;		/* asked for; entries stay where they are */
 	bool		has_mapped;		/* some version goes under another relation's name */
 };
 
@@ -173,8 +174,12 @@ relation_cache_get(RelationCache *cache, Relation relation)
 {
 	Oid			relid = RelationGetRelid(relation);
 	bool		found;
-	RelationVersion *version = hash_search(cache->versions, &relid, HASH_ENTER, &found);
+	RelationVersion *version = cache->last;
 
+	/* Changes come in runs. */
+	if (version && version->relid == relid && version->valid)
+		return version;
+	version = hash_search(cache->versions, &relid, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset(version, 0, sizeof *version);
@@ -188,5 +193,6 @@ relation_cache_get(RelationCache *cache, Relation relation)
 		relation_version_build(version, cache->publications, relation, cache->context);
 		cache->has_mapped |= version->publish_as != relid;
 	}
+	cache->last = version;
 	return version;
 }

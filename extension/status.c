@@ -8,6 +8,7 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -132,6 +133,18 @@ walhouse_tables(const PipelineState *state)
 	return array->tables + (state - array->pipelines) * array->tables_max;
 }
 
+/*
+ * What the publisher wrote, as a text value: up to the first byte that this database's encoding does not allow. The field it
+ * came in may have cut it within a character.
+ */
+Datum
+walhouse_text(const char *bytes)
+{
+	int			length = pg_encoding_verifymbstr(GetDatabaseEncoding(), bytes, strlen(bytes));
+
+	return PointerGetDatum(cstring_to_text_with_len(bytes, length));
+}
+
 static const char *
 state_name(const PipelineState *state)
 {
@@ -187,7 +200,7 @@ put_state(ReturnSetInfo *result, const PipelineState *state)
 	values[i++] = Int64GetDatum(report->schemas);
 	values[i++] = Int64GetDatum(report->in_flight);
 	nulls[i] = error->times == 0;
-	values[i++] = CStringGetTextDatum(error->text);
+	values[i++] = walhouse_text(error->text);
 	nulls[i] = error->times == 0;
 	values[i++] = TimestampTzGetDatum(error->last_at);
 	values[i++] = Int64GetDatum(Max((int64) report->tables - state->table_count, 0));

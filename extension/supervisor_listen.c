@@ -12,6 +12,9 @@
 
 #include "supervisor.h"
 
+/* Then others are heard: a publisher that writes without end must not hide a signal. What a pipe holds, 64 KiB, is read at once. */
+#define READS_MAX 64
+
 StaticAssertDecl(sizeof(WhPublisherReport) <= REPORT_BYTES_MAX / 2, "a report fits");
 StaticAssertDecl(sizeof(WhTableReport) <= REPORT_BYTES_MAX / 2, "a table report fits");
 
@@ -148,14 +151,16 @@ bool
 listen_reports(Supervisor *s)
 {
 	bool		ended = false;
-	ssize_t		got;
 
-	while ((got = read_pipe(&s->child.report_fd, s->report_bytes + s->report_length,
-							sizeof s->report_bytes - s->report_length, &ended)) > 0)
+	for (int i = 0; i < READS_MAX; i++)
 	{
+		ssize_t		got = read_pipe(&s->child.report_fd, s->report_bytes + s->report_length,
+									sizeof s->report_bytes - s->report_length, &ended);
 		int			at = 0;
 		int			size;
 
+		if (got <= 0)
+			break;
 		s->report_length += (int) got;
 		while ((size = take_message(s, s->report_bytes + at, s->report_length - at)) > 0)
 			at += size;
@@ -207,16 +212,19 @@ listen_log(Supervisor *s)
 {
 	char		buffer[1024];
 	bool		ended = false;
-	ssize_t		got;
 
-	while ((got = read_pipe(&s->child.log_fd, buffer, sizeof buffer, &ended)) > 0)
+	for (int i = 0; i < READS_MAX; i++)
 	{
-		for (ssize_t i = 0; i < got; i++)
+		ssize_t		got = read_pipe(&s->child.log_fd, buffer, sizeof buffer, &ended);
+
+		if (got <= 0)
+			break;
+		for (ssize_t b = 0; b < got; b++)
 		{
-			if (buffer[i] == '\n' || s->log_line_length == LOG_LINE_MAX - 1)
+			if (buffer[b] == '\n' || s->log_line_length == LOG_LINE_MAX - 1)
 				listen_log_end(s);
-			if (buffer[i] != '\n')
-				s->log_line[s->log_line_length++] = buffer[i];
+			if (buffer[b] != '\n')
+				s->log_line[s->log_line_length++] = buffer[b];
 		}
 	}
 	return ended;

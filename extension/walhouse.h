@@ -73,6 +73,7 @@ extern PipelineArray *walhouse_pipelines(void);
 extern PipelineState *walhouse_find_pipeline(Oid database_oid, const char *name);
 extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name);
 extern WhTableReport *walhouse_tables(const PipelineState *state);
+extern Datum walhouse_text(const char *bytes);
 
 /* drop_guard.c */
 extern void walhouse_guard_drop(void);

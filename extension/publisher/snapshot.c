@@ -316,6 +316,9 @@ static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
     if (!t->is_cancelled)
         say(s, worker, t->error.text[0] ? "failed" : "done");
     snapshot_worker_end(worker);
+    /* The list still names it. */
+    PQclear(s->list);
+    s->list = NULL;
     snapshots_wake(s);
 }
 

@@ -153,6 +153,19 @@ static ScanStep go_on(SnapshotScan *scan, const PGresult *result, int64_t now_ms
     }
 }
 
+/*
+ * A slot waits for the transactions that run, and may find then that it can have no snapshot this time: too
+ * many of them were rolled back, or the news of somebody's DDL made the backend look at a catalog. Another
+ * try is another matter.
+ */
+static bool slot_may_do_next_time(const SnapshotScan *scan, const PGresult *result)
+{
+    const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return scan->state == SCAN_CREATING_SLOT && code &&
+           (strcmp(code, "XX000") == 0 || strcmp(code, "40001") == 0);
+}
+
 static ScanStep take_answer(SnapshotScan *scan, const PGresult *result, int64_t now_ms,
                             SnapshotAnswer *answer, Failure *failure)
 {
@@ -162,7 +175,7 @@ static ScanStep take_answer(SnapshotScan *scan, const PGresult *result, int64_t 
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return go_on(scan, result, now_ms, answer, failure);
     failure_set(failure, "%s", primary ? primary : PQresultErrorMessage(result));
-    return sql_error_is_passing(result) ? SCAN_BROKEN : SCAN_REFUSED;
+    return sql_error_is_passing(result) || slot_may_do_next_time(scan, result) ? SCAN_BROKEN : SCAN_REFUSED;
 }
 
 ScanStep scan_step(SnapshotScan *scan, short revents, int64_t now_ms, SnapshotAnswer *answer,

@@ -172,6 +172,28 @@ def test_the_server_stops_while_the_publisher_hangs(stack):
     stack.until(lambda: stack.status()["state"] == "streaming", 30, "events flow again")
 
 
+def test_the_server_stops_while_the_publisher_floods_its_log(stack):
+    """A program that writes faster than the worker reads must not keep the worker from hearing anything else."""
+    flood = pathlib.Path(stack.directory) / "flood"
+    flood.write_text("#!/bin/sh\nexec yes INFO: again and again\n", encoding="ascii")
+    flood.chmod(0o755)
+    size = (pathlib.Path(stack.directory) / "log" / "postgres.log").stat().st_size
+    stack.sql(f"ALTER SYSTEM SET walhouse.publisher_path = '{flood}'")
+    stack.sql("SELECT pg_reload_conf()")
+    stack.until(lambda: (pathlib.Path(stack.directory) / "log" / "postgres.log").stat().st_size > size + 1000000, 20, "a flood")
+    # It hears a change of settings, and the stop of the server.
+    stack.sql("ALTER SYSTEM SET walhouse.statistics_interval = 6")
+    starts = stack.status()["publisher_starts"]
+    stack.sql("SELECT pg_reload_conf()")
+    stack.until(lambda: stack.status()["publisher_starts"] > starts, 10, "another publisher")
+    seconds = stop_server(stack, signal.SIGINT)
+    # While the server is down its settings are files.
+    (pathlib.Path(stack.directory) / "postgres" / "data" / "postgresql.auto.conf").write_text("", encoding="ascii")
+    stack.start("postgres")
+    assert seconds < STOP_SECONDS
+    stack.until(lambda: stack.status()["state"] == "streaming", 30, "events flow again")
+
+
 @pytest.mark.parametrize("who", ["worker_pid", "publisher's walsender"])
 def test_a_terminated_process_comes_back(stack, who):
     """pg_terminate_backend() ends it, the pipeline goes on, and no session notices."""

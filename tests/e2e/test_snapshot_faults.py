@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import subprocess
 import threading
@@ -198,6 +199,21 @@ def test_one_table_that_fails_holds_up_no_other(stack):
     state, _, error = until_over(stack, failing, 60)
     assert state == "failed" and "division by zero" in error
     stack.until(lambda: sessions(stack) == 0, 5, "the end of every connection")
+
+
+def test_more_tables_than_workers(stack):
+    """A request that comes while every worker is busy waits for the first that ends, and none is taken up twice."""
+    stack.sql("CREATE TABLE IF NOT EXISTS other (id int PRIMARY KEY, note text)")
+    settle(stack)
+    log = pathlib.Path(stack.directory, "log", "postgres.log")
+    before = log.read_text(encoding="utf-8", errors="replace").count("goes on")
+    slow = [request(stack, "big", f"{SLOWLY} AND id % 2 = {n}") for n in range(2)]
+    for snapshot_id in slow:
+        until_rows(stack, snapshot_id, 1)
+    last = request(stack, "other")
+    for snapshot_id in (*slow, last):
+        assert until_over(stack, snapshot_id)[0] == "done"
+    assert log.read_text(encoding="utf-8", errors="replace").count("goes on") == before
 
 
 def test_kill_publisher_without_a_key_starts_again(stack):

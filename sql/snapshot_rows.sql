@@ -4,6 +4,7 @@ SET client_min_messages = warning;
 CREATE SCHEMA snap;
 CREATE SCHEMA snap_ext;
 CREATE EXTENSION citext SCHEMA snap_ext;
+CREATE EXTENSION hstore SCHEMA snap_ext;
 CREATE TYPE mood AS ENUM ('calm', 'busy', 'asleep');
 CREATE DOMAIN code AS varchar(10) COLLATE "C" CHECK (value <> '');
 CREATE TYPE pair AS (a int, b text);
@@ -96,7 +97,11 @@ INSERT INTO snap.kinds VALUES
 	(17, 'a int4range', 'a', 'int4range(g, g + g % 3 + 1)'),
 	(18, 'a "char", b name, c oid', 'a, b, c', 'chr(65 + g % 2)::"char", (''n'' || g % 7)::name, g::oid'),
 	(19, 'a interval, b money', 'a, b', 'g % 5 * interval ''1 day 1 second'', g::money'),
-	(20, '"a b" int, "select" text', '"a b", "select"', 'g % 3, g::text');
+	(20, '"a b" int, "select" text', '"a b", "select"', 'g % 3, g::text'),
+	(21, 'a pair, b bit(3), c varbit', 'a, b, c', 'ROW(g % 2, ''x, '' || g)::pair, (g % 8)::bit(3), g::bit(7)'),
+	(22, 'a int4multirange, b macaddr', 'a, b', '(''{['' || g % 4 || '',9)}'')::int4multirange, (''08:00:2b:01:02:'' || lpad(g::text, 2, ''0''))::macaddr'),
+	(23, 'a snap_ext.hstore, b int', 'a, b', 'snap_ext.hstore(''k'', (g % 3)::text), g'),
+	(24, 'a jsonb, b timetz', 'a, b', 'jsonb_build_object(''k'', g % 3), ''00:00+00''::timetz + g * interval ''1 minute''');
 \set ECHO none
 SELECT format('CREATE TABLE keyed_%s (n int, %s, PRIMARY KEY (%s)); INSERT INTO keyed_%s SELECT g, %s FROM generate_series(1, 60) g; '
 	'ALTER PUBLICATION shop ADD TABLE keyed_%s', n, key_columns, key, n, key_values, n) FROM snap.kinds ORDER BY n \gexec

@@ -148,6 +148,13 @@ FROM walhouse.snapshot s, LATERAL walhouse._snapshot_chunk(s.id, NULL, 10, 10000
 COMMIT PREPARED 'younger';
 SELECT c.status, c.rows, c.floor_lsn > :'before' AS newest
 FROM walhouse.snapshot s, LATERAL walhouse._snapshot_chunk(s.id, NULL, 10, 10000) c WHERE s.id = snap.request('late');
+-- What leaves the server is durable, whatever the commits were.
+SET synchronous_commit = off;
+INSERT INTO late VALUES (4);
+SELECT pg_current_wal_insert_lsn() AS written \gset
+SELECT c.rows, pg_current_wal_flush_lsn() >= :'written' AS rows_durable, pg_current_wal_flush_lsn() >= c.floor_lsn AS floor_durable
+FROM walhouse.snapshot s, LATERAL walhouse._snapshot_chunk(s.id, NULL, 10, 10000) c WHERE s.id = snap.request('late');
+RESET synchronous_commit;
 -- Nobody's lock is waited for.
 BEGIN;
 LOCK TABLE late IN ACCESS EXCLUSIVE MODE;
@@ -156,7 +163,7 @@ SELECT status, rows FROM snap.read('late');
 ROLLBACK PREPARED 'locker';
 -- Rows that are not committed are not read.
 BEGIN;
-INSERT INTO late VALUES (4);
+INSERT INTO late VALUES (5);
 SELECT status FROM snap.read('late');
 ROLLBACK;
 SELECT walhouse._snapshot_end(snap.request('late'));
@@ -212,6 +219,21 @@ SELECT * FROM snap.news();
 CREATE UNIQUE INDEX fellow_id ON fellow (id);
 ALTER TABLE fellow REPLICA IDENTITY USING INDEX fellow_id;
 SELECT * FROM snap.news();
+-- An enum's label renamed, also in an array or under a domain; one that is added changes no row.
+CREATE DOMAIN temper AS kinds.mood;
+CREATE TABLE diary (id int PRIMARY KEY, moods kinds.mood[], temper temper);
+ALTER PUBLICATION shop ADD TABLE diary;
+SELECT * FROM snap.news();
+ALTER TYPE kinds.mood ADD VALUE 'bored';
+ALTER TYPE kinds.mood SET SCHEMA public;
+ALTER TYPE mood SET SCHEMA kinds;
+SELECT * FROM snap.news();
+ALTER TYPE kinds.mood RENAME VALUE 'busy' TO 'active';
+SELECT * FROM snap.news();
+ALTER TABLE diary DROP COLUMN moods, DROP COLUMN temper;
+SELECT * FROM snap.news();
+DROP TABLE diary;
+DROP DOMAIN temper;
 -- In one transaction with other things: one request. Rolled back: none.
 BEGIN;
 ALTER TABLE fellow REPLICA IDENTITY DEFAULT;
@@ -253,6 +275,32 @@ SELECT * FROM snap.news();
 DROP SCHEMA open CASCADE;
 SELECT count(*) FROM snap.news();
 DROP TABLE passing;
+
+-- Rights: nothing for others, the status for pg_monitor; rows are hidden from nobody who reads for the publisher.
+CREATE ROLE snap_monitor IN ROLE pg_monitor;
+SET ROLE snap_monitor;
+SELECT count(*) > 0 AS seen FROM walhouse.snapshot_status;
+SELECT count(*) FROM walhouse.snapshot;
+SELECT walhouse.snapshot('p', 'item');
+SELECT walhouse._snapshot_chunk(1, NULL, 1, 1);
+RESET ROLE;
+GRANT SELECT ON item TO snap_monitor;
+GRANT CREATE ON SCHEMA public TO snap_monitor;
+SET ROLE snap_monitor;
+CREATE TABLE theirs (id int PRIMARY KEY);
+ALTER TABLE theirs ADD COLUMN more int DEFAULT 5;
+RESET ROLE;
+ALTER TABLE item ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY nobody ON item USING (false);
+SELECT walhouse.snapshot('p', 'item') > 0 AS requested;
+SELECT count(*) FROM walhouse._snapshot_work('p');
+SELECT status, count(*) FROM snap.read('item') GROUP BY status;
+SELECT * FROM snap.news();
+DROP POLICY nobody ON item;
+ALTER TABLE item DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
+DROP TABLE theirs;
+DROP OWNED BY snap_monitor;
+DROP ROLE snap_monitor;
 
 -- Two pipelines hear of it, paused or not; and it fails nobody's command.
 CREATE PUBLICATION other FOR TABLE item;

@@ -36,6 +36,7 @@ CREATE TABLE captured (
 	key text,				/* attribute numbers; NULL: no usable key */
 	filled int2[] NOT NULL,	/* attributes whose older rows hold a default that no event has told */
 	parts oid[] NOT NULL,	/* leaf partitions, where they are published as their root */
+	labels text[] NOT NULL,	/* of the columns' enums, each behind its oid, which it keeps when it is renamed */
 	PRIMARY KEY (pipeline, relation)
 );
 COMMENT ON TABLE captured IS 'which published tables of a pipeline are covered by its snapshots and its stream';
@@ -79,7 +80,7 @@ $$;
  * among thousands are looked up as fast as among few.
  */
 CREATE FUNCTION _published(publication text, among oid[] DEFAULT NULL)
-	RETURNS TABLE (relation oid, row_filter text, columns text, key text, filled int2[], parts oid[])
+	RETURNS TABLE (relation oid, row_filter text, columns text, key text, filled int2[], parts oid[], labels text[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 	WITH given AS MATERIALIZED (
 		SELECT p.oid AS publication, p.puballtables, t.relid
@@ -98,7 +99,11 @@ CREATE FUNCTION _published(publication text, among oid[] DEFAULT NULL)
 				OR (i.indkey::int2[])[0 : i.indnkeyatts - 1] <@ r.prattrs::int2[])),
 		coalesce((SELECT array_agg(DISTINCT a.attnum ORDER BY a.attnum) FROM pg_attribute a
 			WHERE a.attrelid = ANY (c.oid || l.parts) AND a.atthasmissing AND NOT a.attisdropped), '{}'),
-		l.parts
+		l.parts,
+		-- Built-in types, with oids below 16384, are no enums.
+		coalesce((SELECT array_agg(DISTINCT e.oid || ' ' || e.enumlabel) FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+			JOIN pg_enum e ON e.enumtypid IN (y.oid, y.typelem, y.typbasetype)
+			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384), '{}')
 	FROM given g
 	JOIN pg_class c ON c.oid = g.relid
 	JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> 'walhouse'
@@ -150,23 +155,24 @@ BEGIN
 	FOR t IN
 		SELECT coalesce(p.relation, c.relation) AS relation, p.relation IS NULL AS has_left, c.relation IS NULL AS is_new,
 			(p.row_filter, p.columns, p.key) IS DISTINCT FROM (c.row_filter, c.columns, c.key) OR NOT p.filled <@ c.filled
-				AS looks_otherwise,
-			p.row_filter, p.columns, p.key, p.filled, p.parts, c.parts AS known_parts
+				OR EXISTS (SELECT FROM unnest(p.labels) n JOIN unnest(c.labels) o ON split_part(n, ' ', 1) = split_part(o, ' ', 1)
+					WHERE n <> o) AS looks_otherwise,
+			p.row_filter, p.columns, p.key, p.filled, p.parts, p.labels, c.parts AS known_parts
 		FROM (SELECT s.* FROM walhouse.pipeline l, walhouse._published(l.publication, among) s WHERE l.name = pipeline) p
 		FULL JOIN (SELECT c.* FROM walhouse.captured c WHERE c.pipeline = pipeline AND (among IS NULL OR c.relation = ANY (among))) c
 			ON c.relation = p.relation
-		WHERE (p.relation, p.row_filter, p.columns, p.key, p.filled, p.parts)
-			IS DISTINCT FROM (c.relation, c.row_filter, c.columns, c.key, c.filled, c.parts)
+		WHERE (p.relation, p.row_filter, p.columns, p.key, p.filled, p.parts, p.labels)
+			IS DISTINCT FROM (c.relation, c.row_filter, c.columns, c.key, c.filled, c.parts, c.labels)
 		ORDER BY 1
 	LOOP
 		IF t.has_left THEN
 			DELETE FROM walhouse.captured c WHERE c.pipeline = pipeline AND c.relation = t.relation;
 			CONTINUE;
 		END IF;
-		INSERT INTO walhouse.captured AS c (pipeline, relation, row_filter, columns, key, filled, parts)
-		VALUES (pipeline, t.relation, t.row_filter, t.columns, t.key, t.filled, t.parts)
-		ON CONFLICT ON CONSTRAINT captured_pkey DO UPDATE
-			SET (row_filter, columns, key, filled, parts) = (t.row_filter, t.columns, t.key, t.filled, t.parts);
+		INSERT INTO walhouse.captured AS c (pipeline, relation, row_filter, columns, key, filled, parts, labels)
+		VALUES (pipeline, t.relation, t.row_filter, t.columns, t.key, t.filled, t.parts, t.labels)
+		ON CONFLICT ON CONSTRAINT captured_pkey DO UPDATE SET (row_filter, columns, key, filled, parts, labels) =
+			(t.row_filter, t.columns, t.key, t.filled, t.parts, t.labels);
 		IF t.is_new THEN
 			IF NOT t.relation = ANY (created) THEN
 				PERFORM walhouse._request_snapshot(pipeline, t.relation, 'joined');

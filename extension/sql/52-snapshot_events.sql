@@ -14,7 +14,15 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM walhouse.pipeline) THEN
 		RETURN;
 	END IF;
-	IF tg_tag NOT LIKE '% PUBLICATION' THEN
+	IF tg_tag = 'ALTER TYPE' THEN
+		-- An enum's label may have another name: the rows show it, and nobody has written them.
+		SELECT array_agg(a.attrelid) INTO touched FROM pg_event_trigger_ddl_commands() d
+		JOIN pg_type y ON d.objid IN (y.oid, y.typelem, y.typbasetype) JOIN pg_attribute a ON a.atttypid = y.oid
+		WHERE d.classid = 'pg_type'::regclass AND NOT a.attisdropped;
+		IF touched IS NULL THEN
+			RETURN;
+		END IF;
+	ELSIF tg_tag NOT LIKE '% PUBLICATION' THEN
 		SELECT array_agg(d.objid) FILTER (WHERE d.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')),
 			array_agg(d.objid) FILTER (WHERE d.schema_name IS DISTINCT FROM 'pg_temp')
 		INTO created, touched
@@ -51,8 +59,8 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 CREATE EVENT TRIGGER walhouse_ddl_ended ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE SCHEMA', 'CREATE PUBLICATION',
-		'ALTER PUBLICATION')
+	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'ALTER TYPE', 'CREATE SCHEMA',
+		'CREATE PUBLICATION', 'ALTER PUBLICATION')
 	EXECUTE FUNCTION _ddl_ended();
 CREATE EVENT TRIGGER walhouse_table_rewritten ON table_rewrite EXECUTE FUNCTION _table_rewritten();
 /* Also where session_replication_role is replica. */

@@ -169,7 +169,10 @@ bool sql_error_is(const PGresult *result, const char *sqlstate)
     return found && strcmp(found, sqlstate) == 0;
 }
 
-/* Connection exceptions, insufficient resources, and the administrator stopping or the server starting. */
+/*
+ * Connection exceptions, insufficient resources, and the administrator stopping or the server starting; not a
+ * limit that somebody has configured.
+ */
 bool sql_error_is_passing(const PGresult *result)
 {
     static const char *const classes[] = {"08", "53", "57P"};
@@ -177,6 +180,8 @@ bool sql_error_is_passing(const PGresult *result)
 
     if (found == NULL)
         return true;
+    if (strcmp(found, SQLSTATE_CONFIGURATION_LIMIT) == 0)
+        return false;
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
         if (strncmp(found, classes[i], strlen(classes[i])) == 0)
             return true;

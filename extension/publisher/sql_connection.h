@@ -69,6 +69,7 @@ bool sql_error_is(const PGresult *result, const char *sqlstate);
 /* A position as Postgres prints it. */
 bool sql_lsn(const char *text, uint64_t *lsn);
 
-#define SQLSTATE_QUERY_CANCELED "57014"
+#define SQLSTATE_QUERY_CANCELED      "57014"
+#define SQLSTATE_CONFIGURATION_LIMIT "53400"
 
 #endif

@@ -230,3 +230,28 @@ def test_kill_publisher_without_a_key_starts_again(stack):
     assert stack.sql("SELECT count(*) FROM pg_replication_slots WHERE temporary") == [(0,)]
     stack.wait(60)
     stack.assert_equal("log")
+
+
+def test_a_slot_that_waits_holds_up_nothing(stack):
+    """The slot of a scan waits for every running transaction; meanwhile the stream flows, and a stop is quick."""
+    stack.sql("CREATE TABLE small_log (n int)")
+    stack.sql("INSERT INTO small_log SELECT generate_series(1, 100)")
+    stack.wait(60)
+    settle(stack, "small_log")
+    with contextlib.closing(stack.connect()) as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute("INSERT INTO small_log VALUES (0)")
+        snapshot_id = request(stack, "small_log")
+        stack.until(lambda: stack.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'walhouse\\_%\\_scan'") == [(1,)],
+                    20, "the scan's connection")
+        stack.sql("UPDATE live SET n = -2 WHERE id = 2")
+        stack.until(lambda: stack.clickhouse("SELECT n FROM live WHERE id = 2").strip() == "-2", 30, "the change")
+        publisher = stack.status()["publisher_pid"]
+        stack.sql("SELECT walhouse.pause(%s)", (stack.env["PIPELINE"],))
+        stack.until(lambda: not os.path.exists(f"/proc/{publisher}/fd/0"), 5, "the end of the publisher")
+        stack.sql("SELECT walhouse.resume(%s)", (stack.env["PIPELINE"],))
+        assert snapshot(stack, snapshot_id)[:2] == ("waiting", 0)
+        connection.commit()
+    assert until_over(stack, snapshot_id) == ("done", 101, None)
+    stack.wait(60)
+    stack.assert_equal("small_log", "live")

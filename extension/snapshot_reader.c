@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
@@ -16,12 +17,23 @@
 #include "utils/pg_lsn.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "common/chunk.h"
 #include "output_settings.h"
 #include "plugin_options.h"
 #include "snapshot_reader.h"
+
+void
+snapshot_refuse_own_writes(void)
+{
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot read a snapshot in a transaction that has performed writes"),
+				 errhint("What is not committed must not be published: use a transaction of its own.")));
+}
 
 /* ---- the request ---- */
 
@@ -127,8 +139,8 @@ lock_table(Oid relid)
 /* ---- reading ---- */
 
 /* The plan shall follow the key's index, without sorting, and with no cost that a short query does not repay. */
-int
-snapshot_settings_begin(void)
+static int
+settings_begin(void)
 {
 	static const char *const settings[][2] = {
 		{"enable_seqscan", "off"},
@@ -150,12 +162,15 @@ snapshot_settings_begin(void)
 }
 
 void
-snapshot_reader_init(SnapshotReader *reader, int max_bytes)
+snapshot_reader_begin(SnapshotReader *reader, int max_bytes)
 {
 	memset(reader, 0, sizeof *reader);
 	reader->context = AllocSetContextCreate(CurrentMemoryContext, "walhouse snapshot", ALLOCSET_DEFAULT_SIZES);
 	reader->row_context = AllocSetContextCreate(reader->context, "walhouse snapshot row", ALLOCSET_DEFAULT_SIZES);
 	reader->max_bytes = Max(1, Min(max_bytes, SNAPSHOT_CHUNK_BYTES_MAX));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	reader->guc_nest_level = settings_begin();
 }
 
 static void
@@ -192,11 +207,32 @@ snapshot_reader_open(SnapshotReader *reader, int64 id, bool wait)
 }
 
 void
-snapshot_reader_close(SnapshotReader *reader)
+snapshot_reader_version(SnapshotReader *reader, XLogRecPtr floor_lsn, uint64 first_ordinal)
+{
+	int64		now_us = GetCurrentTimestamp() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+
+	chunk_writer_transaction(&reader->chunk, floor_lsn, 0, now_us, first_ordinal);
+}
+
+void
+snapshot_reader_end(SnapshotReader *reader)
 {
 	if (reader->relation)
 		table_close(reader->relation, NoLock);
 	reader->relation = NULL;
+	AtEOXact_GUC(true, reader->guc_nest_level);
+	SPI_finish();
+}
+
+Datum
+snapshot_reader_chunk(const SnapshotReader *reader)
+{
+	const StringInfoData *data = &reader->chunk.data;
+	bytea	   *bytes = palloc(VARHDRSZ + data->len);
+
+	SET_VARSIZE(bytes, VARHDRSZ + data->len);
+	memcpy(VARDATA(bytes), data->data, data->len);
+	return PointerGetDatum(bytes);
 }
 
 SnapshotSource

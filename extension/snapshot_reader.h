@@ -42,25 +42,33 @@ typedef struct SnapshotReader
 	bool	   *nulls;
 	int			rows;			/* in the chunk */
 	int			max_bytes;
+	int			guc_nest_level;
 } SnapshotReader;
 
-/* Settings for reading; ends with AtEOXact_GUC(true, the level that is returned), or by an error. */
-extern int	snapshot_settings_begin(void);
-/* Allocates in the current context. max_bytes is brought into its limits. */
-extern void snapshot_reader_init(SnapshotReader *reader, int max_bytes);
+/* An error in a transaction that has written: what is not committed must not be published. */
+extern void snapshot_refuse_own_writes(void);
+/*
+ * Connects SPI and puts the settings for reading in force, until snapshot_reader_end() or an error. The reader's own context is
+ * a child of the current one. max_bytes is brought into its limits.
+ */
+extern void snapshot_reader_begin(SnapshotReader *reader, int max_bytes);
 /*
  * Reads the request and opens its table, locked for reading without waiting; wait: for its definition only, and waiting.
  * false: not now; the request is not open or not stamped, somebody works on the table, or it is not published any more. SPI
  * must be connected.
  */
 extern bool snapshot_reader_open(SnapshotReader *reader, int64 id, bool wait);
+/* The rows to come have versions from this one on. */
+extern void snapshot_reader_version(SnapshotReader *reader, XLogRecPtr floor_lsn, uint64 first_ordinal);
 extern SnapshotSource snapshot_reader_source(const SnapshotReader *reader);
 /*
  * Appends a row whose first columns are the version's. false: it does not fit, and is left for the next chunk; the first row
  * of a chunk always fits.
  */
 extern bool snapshot_reader_append(SnapshotReader *reader, HeapTuple tuple, TupleDesc desc);
-/* Closes the table; what is locked stays so until the transaction ends. */
-extern void snapshot_reader_close(SnapshotReader *reader);
+/* Closes the table, which stays locked until the transaction ends; the chunk is there as long as the reader's context. */
+extern void snapshot_reader_end(SnapshotReader *reader);
+/* The chunk as bytea, in the current context. */
+extern Datum snapshot_reader_chunk(const SnapshotReader *reader);
 
 #endif

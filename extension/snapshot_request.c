@@ -1,25 +1,31 @@
 /*
- * snapshot_condition.c - the condition of a snapshot's request, checked and written down so that it means the same anywhere.
+ * snapshot_request.c - what a snapshot's request is checked for and estimated at.
  *
  *		walhouse._condition(relation, text): one expression of type boolean on the relation's rows --> its text with every name
  *		qualified, for the publisher reads under another search path than whoever asked.
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_inherits.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/plancat.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
 PG_FUNCTION_INFO_V1(walhouse_condition);
+PG_FUNCTION_INFO_V1(walhouse_estimate_rows);
 
 /* The one expression that text is; an error where it is more, or something else. */
 static Node *
@@ -91,4 +97,46 @@ walhouse_condition(PG_FUNCTION_ARGS)
 	free_parsestate(state);
 	table_close(relation, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(result));
+}
+
+/* The planner's estimate, from the table's size now; -1: it cannot be asked without waiting. */
+static double
+estimate_one(Oid relid)
+{
+	Relation	relation;
+	BlockNumber pages;
+	double		tuples = 0;
+	double		all_visible;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return -1;
+	relation = try_relation_open(relid, NoLock);
+	if (relation == NULL)
+		return -1;
+	if (relation->rd_rel->relkind == RELKIND_RELATION)
+		estimate_rel_size(relation, NULL, &pages, &tuples, &all_visible);
+	relation_close(relation, NoLock);
+	return tuples;
+}
+
+/* walhouse._estimate_rows(relation oid) returns bigint, NULL when it cannot be said now */
+Datum
+walhouse_estimate_rows(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	double		tuples = 0;
+	List	   *relids = list_make1_oid(relid);
+	ListCell   *cell;
+
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		relids = find_all_inheritors(relid, NoLock, NULL);
+	foreach(cell, relids)
+	{
+		double		one = estimate_one(lfirst_oid(cell));
+
+		if (one < 0)
+			PG_RETURN_NULL();
+		tuples += one;
+	}
+	PG_RETURN_INT64((int64) tuples);
 }

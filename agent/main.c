@@ -15,7 +15,7 @@
 #include "agent/pipeline.h"
 #include "lib/log.h"
 
-#define VERSION    "0.1.0"
+#define VERSION    "0.2.0"
 #define EXIT_USAGE 2
 
 /* Set by the signal handler; everything else is passed by argument. */

@@ -38,6 +38,7 @@
 #include "walhouse.h"
 
 #define ROUND_MS			1000
+#define SAY_AGAIN_MS		600000
 #define RESTART_SECONDS		2
 /* A worker that was registered and has not shown up after this time is registered again. */
 #define WORKER_START_MS		10000
@@ -76,7 +77,56 @@ clear_launcher_pid(int code, Datum arg)
 	LWLockRelease(array->lock);
 }
 
-/* The rows of walhouse.pipeline, allocated in context; *count is 0 where the extension is not installed. */
+/* Is the extension's catalog the one that this library knows? Says so when it is not, every so often. SPI is connected. */
+static bool
+catalog_is_ours(void)
+{
+	static TimestampTz said_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	char	   *version = NULL;
+
+	if (SPI_execute("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'walhouse'", true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+		version = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (version && strcmp(version, WALHOUSE_VERSION) == 0)
+		return true;
+	if (said_at != 0 && !TimestampDifferenceExceeds(said_at, now, SAY_AGAIN_MS))
+		return false;
+	said_at = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("no pipeline is started: extension walhouse is of version %s, its library of %s", version ? version : "unknown",
+					WALHOUSE_VERSION),
+			 errhint("In database \"%s\": ALTER EXTENSION walhouse UPDATE;", walhouse_database)));
+	return false;
+}
+
+/* SPI is connected. */
+static PipelineRow *
+take_pipelines(MemoryContext context, int *count)
+{
+	PipelineRow *rows;
+
+	if (SPI_execute("SELECT name, enabled FROM walhouse.pipeline ORDER BY name", true, PIPELINE_ROWS_MAX) != SPI_OK_SELECT)
+		elog(ERROR, "could not read walhouse.pipeline");
+	rows = MemoryContextAllocZero(context, sizeof(PipelineRow) * Max(SPI_processed, 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		is_null;
+
+		strlcpy(rows[i].name, SPI_getvalue(tuple, desc, 1), NAMEDATALEN);
+		rows[i].enabled = DatumGetBool(SPI_getbinval(tuple, desc, 2, &is_null));
+	}
+	*count = (int) SPI_processed;
+	return rows;
+}
+
+/*
+ * The rows of walhouse.pipeline, allocated in context; *count is 0 where the extension is not installed, and -1 where it is
+ * of another version, whose pipelines are not for this library.
+ */
 static PipelineRow *
 read_pipelines(MemoryContext context, int *count)
 {
@@ -90,19 +140,10 @@ read_pipelines(MemoryContext context, int *count)
 	{
 		if (SPI_connect() != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect failed");
-		if (SPI_execute("SELECT name, enabled FROM walhouse.pipeline ORDER BY name", true, PIPELINE_ROWS_MAX) != SPI_OK_SELECT)
-			elog(ERROR, "could not read walhouse.pipeline");
-		rows = MemoryContextAllocZero(context, sizeof(PipelineRow) * Max(SPI_processed, 1));
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
-			TupleDesc	desc = SPI_tuptable->tupdesc;
-			bool		is_null;
-
-			strlcpy(rows[i].name, SPI_getvalue(tuple, desc, 1), NAMEDATALEN);
-			rows[i].enabled = DatumGetBool(SPI_getbinval(tuple, desc, 2, &is_null));
-		}
-		*count = (int) SPI_processed;
+		if (catalog_is_ours())
+			rows = take_pipelines(context, count);
+		else
+			*count = -1;
 		SPI_finish();
 	}
 	PopActiveSnapshot();
@@ -195,16 +236,20 @@ forget_dropped(const PipelineRow *rows, int count)
 	LWLockRelease(array->lock);
 }
 
-static void
+/* false: the extension's catalog is not for this library. */
+static bool
 run_round(MemoryContext context)
 {
 	int			count;
 	PipelineRow *rows = read_pipelines(context, &count);
 
+	if (count < 0)
+		return false;
 	for (int i = 0; i < count; i++)
 		if (update_pipeline(&rows[i]))
 			start_worker(rows[i].name);
 	forget_dropped(rows, count);
+	return true;
 }
 
 void
@@ -229,9 +274,11 @@ walhouse_launcher_main(Datum arg)
 	for (;;)
 	{
 		MemoryContextReset(round_context);
-		run_round(round_context);
-		(void) floors_take();
-		watch_retained_wal();
+		if (run_round(round_context))
+		{
+			(void) floors_take();
+			watch_retained_wal();
+		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ROUND_MS, wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

@@ -87,6 +87,7 @@ Datum
 walhouse_pipeline_tables(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
+	walhouse_require_columns(fcinfo, TABLE_COLUMNS);
 	for_each_pipeline((ReturnSetInfo *) fcinfo->resultinfo, put_tables);
 	return (Datum) 0;
 }
@@ -121,6 +122,7 @@ Datum
 walhouse_pipeline_errors(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
+	walhouse_require_columns(fcinfo, ERROR_COLUMNS);
 	for_each_pipeline((ReturnSetInfo *) fcinfo->resultinfo, put_errors);
 	return (Datum) 0;
 }

@@ -52,14 +52,16 @@ Datum
 walhouse_create_slot(PG_FUNCTION_ARGS)
 {
 	Name		name = PG_GETARG_NAME(0);
-	bool		failover = PG_GETARG_BOOL(1);
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 	LogicalDecodingContext *ctx;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+	if (PG_NARGS() != 2 || get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension walhouse is of another version than its library %s", WALHOUSE_VERSION),
+				 errhint("ALTER EXTENSION walhouse UPDATE;")));
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -68,7 +70,7 @@ walhouse_create_slot(PG_FUNCTION_ARGS)
 	CheckSlotPermissions();
 	CheckLogicalDecodingRequirements();
 	values[0] = LSNGetDatum(GetXLogInsertRecPtr());
-	create_replication_slot(NameStr(*name), failover);
+	create_replication_slot(NameStr(*name), PG_GETARG_BOOL(1));
 	ctx = CreateInitDecodingContext("walhouse", NIL, true, InvalidXLogRecPtr,
 									XL_ROUTINE(.page_read = read_local_xlog_page,
 											   .segment_open = wal_segment_open,

@@ -133,6 +133,17 @@ walhouse_tables(const PipelineState *state)
 	return array->tables + (state - array->pipelines) * array->tables_max;
 }
 
+/* Was the function declared by this version's script? One of another would take the columns for what they are not. */
+void
+walhouse_require_columns(FunctionCallInfo fcinfo, int columns)
+{
+	if (((ReturnSetInfo *) fcinfo->resultinfo)->setDesc->natts != columns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension walhouse is of another version than its library %s", WALHOUSE_VERSION),
+				 errhint("ALTER EXTENSION walhouse UPDATE;")));
+}
+
 /*
  * What the publisher wrote, as a text value: up to the first byte that this database's encoding does not allow. The field it
  * came in may have cut it within a character.
@@ -216,6 +227,7 @@ walhouse_pipeline_states(PG_FUNCTION_ARGS)
 	PipelineState *copy = palloc(mul_size(array->count, sizeof(PipelineState)));
 
 	InitMaterializedSRF(fcinfo, 0);
+	walhouse_require_columns(fcinfo, STATE_COLUMNS);
 	LWLockAcquire(array->lock, LW_SHARED);
 	memcpy(copy, array->pipelines, array->count * sizeof(PipelineState));
 	LWLockRelease(array->lock);

@@ -5,11 +5,12 @@
 #define WALHOUSE_H
 
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 #include "storage/lwlock.h"
 
 #include "publisher/report.h"
 
-#define WALHOUSE_VERSION "0.1.0"
+#define WALHOUSE_VERSION "0.2.0"
 #define WALHOUSE_SCHEMA "walhouse"
 
 /* Settings (docs/configuration.md). */
@@ -74,6 +75,7 @@ extern PipelineState *walhouse_find_pipeline(Oid database_oid, const char *name)
 extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name);
 extern WhTableReport *walhouse_tables(const PipelineState *state);
 extern Datum walhouse_text(const char *bytes);
+extern void walhouse_require_columns(FunctionCallInfo fcinfo, int columns);
 
 /* drop_guard.c */
 extern void walhouse_guard_drop(void);

@@ -12,7 +12,7 @@
 #include "lib/log.h"
 #include "storefront/server.h"
 
-#define VERSION      "0.1.0"
+#define VERSION      "0.2.0"
 #define EXIT_USAGE   2
 #define POOL_DEFAULT 8
 #define POOL_MAX     64

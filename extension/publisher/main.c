@@ -17,7 +17,7 @@
 #include "report.h"
 
 #ifndef WALHOUSE_VERSION
-#define WALHOUSE_VERSION "0.1.0"
+#define WALHOUSE_VERSION "0.2.0"
 #endif
 
 /* Signals are read from a descriptor; librdkafka's threads inherit the mask and never see one. -1: failed. */

@@ -1,3 +1,3 @@
-/* walhouse--0.1.0.sql - pipelines as SQL sees them. */
+/* walhouse--0.2.0.sql - pipelines as SQL sees them. */
 \echo Use "CREATE EXTENSION walhouse" to load this file. \quit
 

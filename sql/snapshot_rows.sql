@@ -119,7 +119,7 @@ SELECT k.n, k.key_columns, c.* FROM snap.kinds k, LATERAL snap.check(('keyed_' |
 
 -- A replica identity's index may have an order of its own.
 CREATE TABLE ordered (n int, a text COLLATE "C" NOT NULL, b int NOT NULL);
-CREATE UNIQUE INDEX ordered_by ON ordered (a COLLATE "en-x-icu" DESC, b);
+CREATE UNIQUE INDEX ordered_by ON ordered (a COLLATE "POSIX" DESC, b);
 INSERT INTO ordered SELECT g, CASE WHEN g % 2 = 0 THEN 'A' ELSE 'a' END || g % 5, g FROM generate_series(1, 60) g;
 CREATE TABLE patterned (n int, a text NOT NULL, b int NOT NULL);
 CREATE UNIQUE INDEX patterned_by ON patterned (a text_pattern_ops, b);
@@ -128,7 +128,7 @@ ALTER TABLE ordered REPLICA IDENTITY USING INDEX ordered_by;
 ALTER TABLE patterned REPLICA IDENTITY USING INDEX patterned_by;
 ALTER PUBLICATION shop ADD TABLE ordered, patterned;
 SELECT count(*) FROM walhouse._snapshot_work('p');
-SELECT c.* FROM snap.check('ordered', 'a COLLATE "en-x-icu", b') c;
+SELECT c.* FROM snap.check('ordered', 'a COLLATE "POSIX", b') c;
 SELECT c.* FROM snap.check('patterned', 'a USING ~<~, b') c;
 
 -- A chunk reads its own rows and no other: the plan follows the key's index, whatever the statistics say.

@@ -9,12 +9,16 @@
  */
 #include "agent/registry.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SCHEMAS_MAX             100000
 #define DEFAULT_VALUE_BYTES_MAX 32
+/* ClickHouse keeps a table in files of its name, with the database's, a UUID and more around it: 255 bytes in
+ * all. */
+#define VIEW_FILE_NAME_BYTES_MAX 160
 
 struct Registry {
     pthread_mutex_t lock;  /* of the arrays: one thread adds, others list */
@@ -86,26 +90,69 @@ TableSchema *registry_find(Registry *registry, uint64_t fingerprint)
                : NULL;
 }
 
-/* "table" for Postgres's public.table, "schema.table" for others, with prefix before it; malloc'ed. */
-static char *clickhouse_name(const char *prefix, const WhSchema *schema)
+/* What a name takes as ClickHouse writes it into file names: word characters stay, others take three bytes.
+ */
+static size_t file_name_size(const uint8_t *name, size_t size)
+{
+    size_t taken = 0;
+
+    for (size_t i = 0; i < size; i++)
+        taken += isalnum(name[i]) || name[i] == '_' ? 1 : 3;
+    return taken;
+}
+
+/* Ends the name, cut between two characters where it is too long, in '_' and the hash of both names. */
+static size_t end_in_hash(uint8_t *name, size_t size, const WhSchema *schema)
+{
+    uint8_t names[2 * WH_NAME_BYTES_MAX + 1];
+    WhWriter w = wh_writer(names, sizeof names);
+    char hex[WH_FINGERPRINT_HEX_SIZE];
+
+    wh_put_bytes(&w, schema->schema_name.data, schema->schema_name.size);
+    wh_put_u8(&w, 0);
+    wh_put_bytes(&w, schema->table_name.data, schema->table_name.size);
+    wh_fingerprint_hex(wh_schema_fingerprint((WhSlice){names, w.length}), hex);
+    while (file_name_size(name, size) > VIEW_FILE_NAME_BYTES_MAX - WH_FINGERPRINT_HEX_SIZE)
+        for (size--; size > 0 && (name[size] & 0xC0) == 0x80; size--)
+            ;
+    name[size++] = '_';
+    memcpy(name + size, hex, WH_FINGERPRINT_HEX_SIZE - 1);
+    return size + WH_FINGERPRINT_HEX_SIZE - 1;
+}
+
+/*
+ * "table" for Postgres's public.table, "schema.table" for others; malloc'ed. A hash is appended to what
+ * another table could be called, too (a table's name with a dot in it, a view's that begins as storage
+ * tables' do), and to what is too long for ClickHouse's files.
+ */
+static char *view_name(const WhSchema *schema)
 {
     bool is_public = wh_slice_equals(schema->schema_name, "public");
-    size_t schema_size = is_public ? 0 : schema->schema_name.size + 1;
-    size_t prefix_size = strlen(prefix);
-    char *name = malloc(prefix_size + schema_size + schema->table_name.size + 1);
-    char *p = name;
+    uint8_t name[2 * WH_NAME_BYTES_MAX + 1 + WH_FINGERPRINT_HEX_SIZE];
+    WhWriter w = wh_writer(name, sizeof name);
+    size_t size;
 
-    if (name == NULL)
-        return NULL;
-    memcpy(p, prefix, prefix_size);
-    p += prefix_size;
     if (!is_public) {
-        memcpy(p, schema->schema_name.data, schema->schema_name.size);
-        p += schema->schema_name.size;
-        *p++ = '.';
+        wh_put_bytes(&w, schema->schema_name.data, schema->schema_name.size);
+        wh_put_u8(&w, '.');
     }
-    memcpy(p, schema->table_name.data, schema->table_name.size);
-    p[schema->table_name.size] = '\0';
+    wh_put_bytes(&w, schema->table_name.data, schema->table_name.size);
+    size = w.length;
+    if (memchr(schema->table_name.data, '.', schema->table_name.size) || name[0] == '_' ||
+        file_name_size(name, size) > VIEW_FILE_NAME_BYTES_MAX)
+        size = end_in_hash(name, size, schema);
+    return strndup((const char *)name, size);
+}
+
+static char *storage_name(const char *view)
+{
+    size_t size = strlen(view) + 1;
+    char *name = malloc(size + 1);
+
+    if (name) {
+        name[0] = '_';
+        memcpy(name + 1, view, size);
+    }
     return name;
 }
 
@@ -153,8 +200,8 @@ static Status fill_schema(TableSchema *table, const WhSchemaMessage *message, Er
         table->schema.columns = columns;
     table->types = calloc(table->schema.column_count, sizeof *table->types);
     table->delete_tail = calloc(table->schema.column_count, DEFAULT_VALUE_BYTES_MAX);
-    table->view_name = clickhouse_name("", &table->schema);
-    table->storage_name = clickhouse_name("_", &table->schema);
+    table->view_name = view_name(&table->schema);
+    table->storage_name = table->view_name ? storage_name(table->view_name) : NULL;
     if (table->types == NULL || table->delete_tail == NULL || table->view_name == NULL ||
         table->storage_name == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");

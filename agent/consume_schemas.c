@@ -8,6 +8,24 @@
 
 #define SCHEMA_RETRY_MS 500
 
+/* Do the brokers say now that there is no schema topic? What the client remembers may be older than the
+ * topic. */
+static bool topic_is_missing(Consumer *consumer, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(consumer->asking, consumer->schema_topic, NULL);
+    bool missing =
+        topic &&
+        rd_kafka_metadata(consumer->asking, 0, topic, &metadata, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+
+    if (metadata)
+        rd_kafka_metadata_destroy(metadata);
+    if (topic)
+        rd_kafka_topic_destroy(topic);
+    return missing;
+}
+
 /* The end of the schema topic, 0 where it does not exist yet; -1: Kafka did not answer. */
 int64_t consumer_schema_end(Consumer *consumer, int timeout_ms)
 {
@@ -17,7 +35,7 @@ int64_t consumer_schema_end(Consumer *consumer, int timeout_ms)
 
     if (result == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || result == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
         result == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-        return 0;
+        return topic_is_missing(consumer, timeout_ms) ? 0 : -1;
     return result == RD_KAFKA_RESP_ERR_NO_ERROR ? high : -1;
 }
 

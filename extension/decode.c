@@ -139,7 +139,12 @@ add_value(JsonbParseState **state, const char *key, JsonbValue value)
 static void
 add_text(JsonbParseState **state, const char *key, const char *text)
 {
-	add_value(state, key, bytes_to_json((WhSlice) {(const uint8 *) text, strlen(text)}));
+	JsonbValue	json = {.type = jbvString};
+
+	/* The value is read when the whole object is made. */
+	json.val.string.val = pstrdup(text);
+	json.val.string.len = strlen(text);
+	add_value(state, key, json);
 }
 
 static void

@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
 #include "utils/date.h"
 #include "utils/timestamp.h"
@@ -14,6 +13,7 @@
 
 #include "compat.h"
 #include "encode.h"
+#include "utf8.h"
 
 /* 2000-01-01 (Postgres) to 1970-01-01 (ClickHouse). */
 #define EPOCH_DAYS		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
@@ -130,13 +130,9 @@ encode_uuid(const ColumnEncoder *encoder, Datum value, StringInfo out)
 static void
 append_text(StringInfo out, const char *text, int size)
 {
-	/* What was made in another encoding than UTF-8 is converted; a UTF-8 server gets its own bytes back. */
-	char	   *converted = pg_server_to_any(text, size, PG_UTF8);
-
-	if (converted != text)
-		size = strlen(converted);
+	text = utf8_from_server(text, &size);
 	append_varint(out, size);
-	append_bytes(out, converted, size);
+	append_bytes(out, text, size);
 }
 
 bool
@@ -185,8 +181,8 @@ encode_char(const ColumnEncoder *encoder, Datum value, StringInfo out)
 bool
 encode_by_output(const ColumnEncoder *encoder, Datum value, StringInfo out)
 {
-	char	   *text = column_encoder_text(encoder, value);
-	int			size = strlen(text);
+	int			size;
+	const char *text = column_encoder_text(encoder, value, &size);
 
 	append_varint(out, size);
 	append_bytes(out, text, size);

@@ -48,7 +48,7 @@ struct ColumnEncoder
 extern void column_encoder_init(ColumnEncoder *encoder, Form_pg_attribute attribute, bool in_key, MemoryContext context);
 
 /* The exact text of a value, in UTF-8, palloc'ed. */
-extern char *column_encoder_text(const ColumnEncoder *encoder, Datum value);
+extern const char *column_encoder_text(const ColumnEncoder *encoder, Datum value, int *size);
 
 /* Appends the type's default: NULL where it has that. */
 extern void column_encoder_default(const ColumnEncoder *encoder, StringInfo out);

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "mb/pg_wchar.h"
 #include "replication/logical.h"
 #include "replication/output_plugin.h"
 #include "replication/walsender.h"
@@ -24,6 +23,7 @@
 #include "compat.h"
 #include "output_settings.h"
 #include "plugin_options.h"
+#include "utf8.h"
 
 /* Unpublished changes between two signs of life to the walsender's client. */
 #define PROGRESS_EVERY_CHANGES	100
@@ -337,11 +337,12 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 	PluginState *state = ctx->output_plugin_private;
 	MemoryContext old;
 	WriterMessage message = {.lsn = message_lsn,.content = content,.size = size};
+	int			prefix_size = strlen(prefix);
 
 	if (!state->options.messages && strncmp(prefix, WH_SIGNAL_PREFIX, strlen(WH_SIGNAL_PREFIX)) != 0)
 		return;
 	old = MemoryContextSwitchTo(state->change_context);
-	message.prefix = pg_server_to_any(prefix, strlen(prefix), PG_UTF8);
+	message.prefix = utf8_from_server(prefix, &prefix_size);
 	if (transactional)
 	{
 		chunk_writer_message(&state->chunk, &message);

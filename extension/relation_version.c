@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -17,6 +16,7 @@
 #include "common/schema.h"
 #include "compat.h"
 #include "relation_version.h"
+#include "utf8.h"
 #include "walhouse.h"
 
 /* ---- columns ---- */
@@ -175,9 +175,10 @@ choose_encoders(RelationVersion *version, Relation relation, Relation published_
 static WhSlice
 utf8_slice(const char *text)
 {
-	char	   *converted = pg_server_to_any(text, strlen(text), PG_UTF8);
+	int			size = strlen(text);
+	const char *converted = utf8_from_server(text, &size);
 
-	return (WhSlice) {(const uint8_t *) converted, strlen(converted)};
+	return (WhSlice) {(const uint8_t *) converted, size};
 }
 
 static void

@@ -77,8 +77,8 @@ row_flags(const RowEncoder *row)
 static void
 add_out_of_range(RowEncoder *row, const ColumnEncoder *encoder, int column, Datum value)
 {
-	char	   *text = column_encoder_text(encoder, value);
-	int			size = strlen(text);
+	int			size;
+	const char *text = column_encoder_text(encoder, value, &size);
 
 	append_varint(&row->out_of_range, column);
 	append_varint(&row->out_of_range, size);

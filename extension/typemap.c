@@ -7,13 +7,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
 #include "common/rowbinary.h"
 #include "encode.h"
+#include "utf8.h"
 
 #define DECIMAL_PRECISION_MAX 76
 
@@ -200,13 +200,14 @@ column_encoder_init(ColumnEncoder *encoder, Form_pg_attribute attribute, bool in
 	MemoryContextSwitchTo(old);
 }
 
-char *
-column_encoder_text(const ColumnEncoder *encoder, Datum value)
+const char *
+column_encoder_text(const ColumnEncoder *encoder, Datum value, int *size)
 {
 	/* OutputFunctionCall does not change what it is given but for caches of its own. */
 	char	   *text = OutputFunctionCall((FmgrInfo *) &encoder->output, value);
 
-	return pg_server_to_any(text, strlen(text), PG_UTF8);
+	*size = strlen(text);
+	return utf8_from_server(text, size);
 }
 
 void

@@ -151,6 +151,8 @@ static bool keep_chunk(SnapshotTask *t, const SnapshotAnswer *answer)
     SnapshotChunk chunk = {.state = CHUNK_READY, .rows = answer->rows, .floor_lsn = answer->floor_lsn};
 
     assert(t->chunk_count < SNAPSHOT_CHUNKS_AHEAD);
+    if (t->passed_floor_lsn > 0 && t->passed_floor_lsn < chunk.floor_lsn)
+        chunk.floor_lsn = t->passed_floor_lsn;
     if (answer->last_key) {
         chunk.last_key = strdup(answer->last_key);
         if (chunk.last_key == NULL)
@@ -166,6 +168,7 @@ static bool keep_chunk(SnapshotTask *t, const SnapshotAnswer *answer)
         memcpy(chunk.data, answer->data.data, chunk.size);
     }
     t->chunks[t->chunk_count++] = chunk;
+    t->passed_floor_lsn = 0;
     return true;
 }
 
@@ -175,6 +178,16 @@ static void wait_for_transactions(SnapshotTask *t, int64_t now_ms)
     if (t->wait_ms > WAIT_LAST_MS)
         t->wait_ms = WAIT_LAST_MS;
     t->ask_at_ms = now_ms + t->wait_ms;
+}
+
+/*
+ * That a chunk found no rows is true under its floor only: a row may have come there since, and the sweep,
+ * which takes what is below the lowest floor, must not take it. The chunk that comes next says it.
+ */
+static void pass_floor(SnapshotTask *t, uint64_t floor_lsn)
+{
+    if (t->passed_floor_lsn == 0 || floor_lsn < t->passed_floor_lsn)
+        t->passed_floor_lsn = floor_lsn;
 }
 
 void snapshot_task_chunk(SnapshotTask *t, const SnapshotAnswer *answer, int64_t now_ms)
@@ -190,6 +203,8 @@ void snapshot_task_chunk(SnapshotTask *t, const SnapshotAnswer *answer, int64_t 
         return;
     }
     t->wait_ms = 0;
+    if (answer->rows == 0)
+        pass_floor(t, answer->floor_lsn);
     if (answer->rows > 0)
         adapt(t, answer->rows, now_ms - t->asked_ms);
     if (answer->rows > 0 || answer->last_key) {

@@ -64,17 +64,18 @@ typedef struct SnapshotTask {
     SnapshotAsk asked;
     int64_t asked_ms;
 
-    char *read_key;     /* chunks after this key are still to be read; NULL: from the start */
-    int64_t rows_limit; /* of the next chunk */
-    int64_t chunk_ms;   /* how long a chunk query should take */
-    int64_t wait_ms;    /* how long to wait at the next "wait"; 0: the last answer was another */
-    int64_t ask_at_ms;  /* not before this */
-    unsigned refusals;  /* of the present question, in a row */
-    unsigned breaks;    /* of the connection, in a row */
-    bool at_end;        /* the last chunk has been read */
-    bool is_swept;      /* the sweep has been answered */
-    bool is_cancelled;  /* nobody wants it any more */
-    unsigned scans;     /* of a table without a key: times that one began */
+    char *read_key;            /* chunks after this key are still to be read; NULL: from the start */
+    int64_t rows_limit;        /* of the next chunk */
+    int64_t chunk_ms;          /* how long a chunk query should take */
+    int64_t wait_ms;           /* how long to wait at the next "wait"; 0: the last answer was another */
+    int64_t ask_at_ms;         /* not before this */
+    unsigned refusals;         /* of the present question, in a row */
+    unsigned breaks;           /* of the connection, in a row */
+    bool at_end;               /* the last chunk has been read */
+    uint64_t passed_floor_lsn; /* of chunks without rows since the last one with rows, the lowest; 0: none */
+    bool is_swept;             /* the sweep has been answered */
+    bool is_cancelled;         /* nobody wants it any more */
+    unsigned scans;            /* of a table without a key: times that one began */
     SnapshotChunk chunks[SNAPSHOT_CHUNKS_AHEAD]; /* in order */
     int chunk_count;
 

@@ -163,6 +163,29 @@ static void rows_that_a_filter_leaves_out_are_passed(void **state)
     snapshot_task_fini(&t);
 }
 
+static void a_chunk_without_rows_lowers_the_next_ones_floor(void **state)
+{
+    SnapshotTask t;
+
+    (void)state;
+    assert_true(snapshot_task_init(&t, 7, true, NULL, 0, CHUNK_MS));
+    give_chunk(&t, answer_of(SNAPSHOT_MORE, 0, "{10}", 400), 0);
+    give_chunk(&t, answer_of(SNAPSHOT_MORE, 0, "{20}", 450), 0);
+    give_chunk(&t, answer_of(SNAPSHOT_MORE, 5, "{30}", 500), 0);
+    send_chunk(&t, 5);
+    snapshot_task_acked(&t, 5);
+    ask(&t, SNAPSHOT_ASK_PROGRESS, 0);
+    assert_true(t.acked_floor_lsn == 400);
+    snapshot_task_stored(&t);
+    give_chunk(&t, answer_of(SNAPSHOT_MORE, 5, "{40}", 500), 0);
+    send_chunk(&t, 10);
+    snapshot_task_acked(&t, 10);
+    ask(&t, SNAPSHOT_ASK_PROGRESS, 0);
+    assert_true(t.acked_floor_lsn == 500);
+    snapshot_task_stored(&t);
+    snapshot_task_fini(&t);
+}
+
 static void what_postgres_refuses_is_given_up_after_some_attempts(void **state)
 {
     SnapshotTask t;
@@ -487,6 +510,7 @@ int main(void)
         cmocka_unit_test(it_waits_longer_and_longer_for_old_transactions),
         cmocka_unit_test(chunks_grow_and_shrink_with_their_time),
         cmocka_unit_test(rows_that_a_filter_leaves_out_are_passed),
+        cmocka_unit_test(a_chunk_without_rows_lowers_the_next_ones_floor),
         cmocka_unit_test(what_postgres_refuses_is_given_up_after_some_attempts),
         cmocka_unit_test(a_broken_connection_is_never_given_up),
         cmocka_unit_test(a_chunk_that_cannot_be_sent_ends_the_snapshot),

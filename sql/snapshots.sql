@@ -276,6 +276,39 @@ DROP SCHEMA open CASCADE;
 SELECT count(*) FROM snap.news();
 DROP TABLE passing;
 
+-- A later request for all of a table stands for the earlier ones, also for one that runs; that of a part does not.
+CREATE TABLE again (id int PRIMARY KEY, n int);
+ALTER PUBLICATION shop ADD TABLE again;
+SELECT count(*) FROM walhouse._snapshot_work('p');
+SELECT walhouse._snapshot_progress(snap.request('again'), '{1}', 1, '0/50');
+SELECT walhouse.snapshot('p', 'again', "where" => 'id > 5') > 0 AS requested;
+SELECT reason, state, condition FROM snap.work() WHERE relation = 'again';
+ALTER TABLE again ALTER n TYPE text;
+SELECT reason, state, condition FROM snap.work() WHERE relation = 'again';
+SELECT reason, state, error FROM walhouse.snapshot_status WHERE "table" = 'again' ORDER BY id;
+-- What Kafka acknowledged of one that is over changes nothing.
+SELECT walhouse._snapshot_progress(min(id), '{9}', 9, '0/10') FROM walhouse.snapshot WHERE table_name = 'again';
+SELECT last_key, rows_done FROM walhouse.snapshot WHERE table_name = 'again' ORDER BY id LIMIT 1;
+-- The table is dropped under its snapshot.
+SELECT snap.request('again') AS request \gset
+DROP TABLE again;
+SELECT status, data, rows FROM walhouse._snapshot_chunk(:request, NULL, 10, 1000);
+SELECT count(*) FROM walhouse._snapshot_work('p');
+SELECT "table", state, error FROM walhouse.snapshot_status WHERE id = :request;
+SELECT status, rows FROM walhouse._snapshot_chunk(:request, NULL, 10, 1000);
+-- A publication that is dropped takes all its tables along; made again it brings them back.
+CREATE PUBLICATION kept FOR TABLE item;
+ALTER PUBLICATION shop RENAME TO gone;
+SELECT count(*) FROM walhouse._snapshot_work('p');
+SELECT count(*) FROM walhouse.captured WHERE pipeline = 'p';
+ALTER PUBLICATION gone RENAME TO shop;
+SELECT relation, reason FROM snap.news() WHERE relation IN ('item', 'log') ORDER BY relation;
+DROP PUBLICATION kept;
+-- Of what is over, the last five of a table are kept.
+SELECT count(*) FROM (SELECT walhouse._snapshot_end(walhouse._request_snapshot('p', 'item'::regclass, 'requested', n::text || ' = id'))
+	FROM generate_series(1, 9) n) x;
+SELECT count(*), count(*) FILTER (WHERE condition ~ '^[5-9] = id$') AS last_ones FROM walhouse.snapshot WHERE table_name = 'item';
+
 -- Rights: nothing for others, the status for pg_monitor; rows are hidden from nobody who reads for the publisher.
 CREATE ROLE snap_monitor IN ROLE pg_monitor;
 SET ROLE snap_monitor;

@@ -308,7 +308,7 @@ CREATE FUNCTION _snapshot_progress(id bigint, last_key text[], rows bigint, floo
 	WHERE s.id = _snapshot_progress.id AND s.state IN ('waiting', 'running')
 $$;
 
-/* Done, or failed with the error. Of what is over, the last five of each table are kept. */
+/* Done, or failed with the error. Of what is over, the last five of each table are kept; for a month, if it is dropped. */
 CREATE FUNCTION _snapshot_end(id bigint, error text DEFAULT NULL) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	UPDATE walhouse.snapshot s SET
@@ -322,7 +322,9 @@ CREATE FUNCTION _snapshot_end(id bigint, error text DEFAULT NULL) RETURNS void
 		SELECT s.id, row_number() OVER (PARTITION BY s.pipeline, s.relation ORDER BY s.id DESC) AS n
 		FROM walhouse.snapshot s JOIN walhouse.snapshot e ON e.pipeline = s.pipeline AND e.relation = s.relation
 		WHERE e.id = _snapshot_end.id AND s.state NOT IN ('waiting', 'running')) k
-	WHERE o.id = k.id AND k.n > 5
+	WHERE o.id = k.id AND k.n > 5;
+	DELETE FROM walhouse.snapshot o
+	WHERE o.finished_at < clock_timestamp() - interval '30 days' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = o.relation)
 $$;
 
 /* ---- for people ---- */

@@ -21,6 +21,10 @@ SELECT walhouse.create_pipeline('op', publication => 'watched', brokers => '127.
 SET client_min_messages = error;
 SELECT walhouse.create_pipeline('op', publication => 'watched', brokers => '127.0.0.1:1');
 RESET client_min_messages;
+-- Where the server has it, the slot follows a failover.
+SELECT to_jsonb(s) ->> 'failover' IS NOT DISTINCT FROM
+	CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'true' END AS as_asked
+FROM pg_replication_slots s WHERE slot_name = 'walhouse_op';
 SELECT regress.wait_for_status('state = ''waiting_for_kafka'' AND last_error IS NOT NULL');
 SELECT on_slot_loss, epoch, what_to_do, tables_uncounted, retained_wal_age < '1 hour' AS young FROM walhouse.status;
 SELECT schema, "table", events, bytes, last_commit_lsn, snapshot_state, snapshot_reason, replica_identity, key

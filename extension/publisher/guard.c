@@ -61,8 +61,9 @@ static bool read_positions(Guard *g, const SchemaTopic *schemas, Failure *failur
         g->reader = topic_reader_open(s->brokers, s->properties_file, producer_topic_name(topic), failure);
     if (g->reader == NULL)
         return false;
-    topic_reader_poll(g->reader, take_value, g, &g->positions_are_known);
+    g->positions_are_known = topic_reader_poll(g->reader, take_value, g, &g->trouble);
     if (g->positions_are_known) {
+        g->trouble = NULL;
         topic_reader_close(g->reader);
         g->reader = NULL;
     }

@@ -47,6 +47,7 @@ typedef struct Guard {
     bool is_lost;   /* reason holds, and what Kafka remembers is still waited for */
     ServerIdentity identity;
     TopicReader *reader; /* NULL: not begun, or done */
+    const char *trouble; /* why reading it does not come to an end; NULL: nothing is known */
     bool positions_are_known;
     Positions positions;
     PositionGate gate;

@@ -4,10 +4,13 @@
  */
 #include "pipeline_inner.h"
 
+#include <stdio.h>
+
 #include "control.h"
 
 #define REPORT_INTERVAL_MS    1000
 #define HEARTBEAT_INTERVAL_MS 5000
+#define HELD_UP_US            INT64_C(5000000)
 
 bool give_feedback(Pipeline *p)
 {
@@ -86,8 +89,19 @@ bool give_snapshot_news(Pipeline *p)
     return result != PRODUCE_REFUSED;
 }
 
+/* Kafka answers, and what it remembers of this pipeline still cannot be read: some rights are missing,
+ * perhaps. */
+static bool is_held_up(const Pipeline *p)
+{
+    const WhPublisherReport *r = &p->report.report;
+
+    return p->reader.state == WAL_READER_READY && p->guard.trouble &&
+           (r->state == WH_PUBLISHER_WAITING_FOR_KAFKA || clock_wall_us() - r->state_since_us > HELD_UP_US);
+}
+
 static void update_state(Pipeline *p)
 {
+    char text[256];
     WhPublisherState state = WH_PUBLISHER_STREAMING;
     const char *message = NULL;
 
@@ -97,15 +111,20 @@ static void update_state(Pipeline *p)
     } else if (p->kafka_is_away && p->reader.state >= WAL_READER_READY) {
         state = WH_PUBLISHER_WAITING_FOR_KAFKA;
         message = p->kafka_reason;
+    } else if (is_held_up(p)) {
+        state = WH_PUBLISHER_WAITING_FOR_KAFKA;
+        (void)snprintf(text, sizeof text, "topic \"%s.__position\" cannot be read: %s",
+                       p->options->topic_prefix, p->guard.trouble);
+        message = text;
     } else if (p->reader.state != WAL_READER_STREAMING) {
         state = WH_PUBLISHER_CONNECTING;
         message = p->reader.state == WAL_READER_WAITING_FOR_SLOT
                       ? "waiting for the slot's last reader to let go of it"
                       : NULL;
     }
-    p->report.report.error_kind = p->guard.state == GUARD_ACTING ? WH_ERROR_SLOT
-                                  : p->kafka_is_away             ? WH_ERROR_KAFKA
-                                                                 : WH_ERROR_POSTGRES;
+    p->report.report.error_kind = p->guard.state == GUARD_ACTING            ? WH_ERROR_SLOT
+                                  : state == WH_PUBLISHER_WAITING_FOR_KAFKA ? WH_ERROR_KAFKA
+                                                                            : WH_ERROR_POSTGRES;
     report_writer_set_state(&p->report, state, message);
 }
 

@@ -98,17 +98,21 @@ void topic_reader_close(TopicReader *reader)
     free(reader);
 }
 
-void topic_reader_poll(TopicReader *reader, TopicReaderHandler *handler, void *context, bool *at_end)
+bool topic_reader_poll(TopicReader *reader, TopicReaderHandler *handler, void *context, const char **trouble)
 {
-    *at_end = false;
-    for (int i = 0; i < MESSAGES_PER_POLL && !*at_end; i++) {
+    bool at_end = false;
+
+    for (int i = 0; i < MESSAGES_PER_POLL && !at_end; i++) {
         rd_kafka_message_t *message = rd_kafka_consume_queue(reader->queue, 0);
 
         if (message == NULL)
-            return;
+            break;
+        at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             handler(context, (WhSlice){message->payload, message->len});
-        *at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        else if (!at_end)
+            *trouble = rd_kafka_err2str(message->err);
         rd_kafka_message_destroy(message);
     }
+    return at_end;
 }

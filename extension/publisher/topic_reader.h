@@ -20,7 +20,10 @@ void topic_reader_close(TopicReader *reader);
 /* value borrows for the call only. */
 typedef void TopicReaderHandler(void *context, WhSlice value);
 
-/* Hands on what has come. *at_end: that was all there was when the end was reached. */
-void topic_reader_poll(TopicReader *reader, TopicReaderHandler *handler, void *context, bool *at_end);
+/*
+ * Hands on what has come; returns true when that was all there was when the end was reached. *trouble: why
+ * there is nothing, a constant text; left alone while nothing is wrong. It is tried again all the same.
+ */
+bool topic_reader_poll(TopicReader *reader, TopicReaderHandler *handler, void *context, const char **trouble);
 
 #endif

@@ -75,7 +75,7 @@ def test_a_missing_slot_stops_the_pipeline_until_somebody_acts(stack):
     change_everything(stack, "unseen ")
     stack.sql("SELECT walhouse.resume('shop')")
     status = stack.until(lambda: (s := stack.status())["state"] == "slot_lost" and s, what="the loss is said")
-    assert status["last_error"] == 'replication slot "walhouse_shop" does not exist'
+    assert status["last_error"].startswith('replication slot "walhouse_shop" does not exist')
     assert "walhouse.resync('shop')" in status["what_to_do"]
     assert stack.sql("SELECT kind, error, times FROM walhouse.errors ORDER BY last_at DESC LIMIT 1") == [
         ("slot", 'replication slot "walhouse_shop" does not exist', 1)]
@@ -141,6 +141,54 @@ def test_a_slot_advanced_by_hand_is_noticed(stack):
     change_everything(stack, "jumped over ")
     stack.sql("SELECT pg_replication_slot_advance('walhouse_shop', pg_current_wal_lsn())")
     stack.sql("SELECT walhouse.resume('shop')")
+    stack.until(lambda: pipeline(stack)[0] > epoch, what="the epoch rises")
+    settle(stack)
+    assert_equal(stack)
+
+
+def test_topics_that_the_slot_was_not_read_into_are_noticed(stack):
+    """Another Kafka, or one that came back empty; here other topics. With the right ones again it goes on as if nothing was."""
+    epoch = pipeline(stack)[0]
+    stack.sql("SELECT walhouse.alter_pipeline('shop', on_slot_loss => 'stop')")
+    pause(stack)
+    change_everything(stack, "not lost ")
+    stack.sql("UPDATE walhouse.pipeline SET topic_prefix = 'elsewhere'")
+    stack.sql("SELECT walhouse.resume('shop')")
+    status = stack.until(lambda: (s := stack.status())["state"] == "slot_lost" and s, what="the loss is said")
+    assert "not the topics that it was read into" in status["last_error"]
+    stack.sql("UPDATE walhouse.pipeline SET topic_prefix = 'shop'")
+    stack.sql("SELECT walhouse.alter_pipeline('shop', on_slot_loss => 'resync')")
+    settle(stack)
+    assert pipeline(stack)[0] == epoch
+    assert_equal(stack)
+
+
+def test_a_resync_waits_for_transactions_and_can_be_stopped(stack):
+    """A new slot waits for what runs; whoever stops the pipeline meanwhile does not, and no process is left waiting."""
+    epoch = pipeline(stack)[0]
+    waiting = ("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'walhouse_shop_resync'", )
+    session = stack.connect()
+    session.autocommit = False
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("INSERT INTO goods VALUES (-1, 'seen by whoever comes later', 1)")
+            pause(stack)
+            stack.sql("SELECT pg_drop_replication_slot('walhouse_shop')")
+            stack.sql("SELECT walhouse.resume('shop')")
+            status = stack.until(lambda: (s := stack.status())["state"] == "resyncing" and s, what="the resync waits")
+            assert status["what_to_do"].startswith("nothing")
+            stack.until(lambda: stack.sql(*waiting) == [(1,)], what="its session is there")
+            begun = time.monotonic()
+            stack.sql("SELECT walhouse.pause('shop')")
+            stack.until(lambda: stack.status()["state"] == "paused", what="the pipeline is paused")
+            assert time.monotonic() - begun < 5
+            stack.until(lambda: stack.sql(*waiting) == [(0,)], 10, "its session has ended")
+            assert pipeline(stack)[0] == epoch
+            stack.sql("SELECT walhouse.resume('shop')")
+            stack.until(lambda: stack.status()["state"] == "resyncing", what="the resync waits again")
+        session.commit()
+    finally:
+        session.close()
     stack.until(lambda: pipeline(stack)[0] > epoch, what="the epoch rises")
     settle(stack)
     assert_equal(stack)
@@ -235,6 +283,28 @@ def test_a_server_that_forgot_an_epoch_raises_it_above_what_kafka_has_seen(stack
     stack.until(lambda: pipeline(stack)[0] > epoch, 60, "the epoch rises")
     settle(stack)
     assert pipeline(stack)[0] == epoch + 3
+    assert_equal(stack)
+
+
+def test_a_server_set_back_by_a_copy_of_its_files_is_noticed(stack):
+    """Same system identifier, same timeline: only its WAL ends earlier than what Kafka has."""
+    epoch, timeline, _, _ = pipeline(stack)
+    data = pathlib.Path(stack.directory) / "postgres" / "data"
+    copy = data.with_name("copy")
+    stack.command("stop", "postgres")
+    subprocess.run(["cp", "-a", str(data), str(copy)], check=True, timeout=120)
+    stack.start("postgres")
+    settle(stack)
+    change_everything(stack, "set back ")
+    stack.sql("SELECT pg_logical_emit_message(true, 'test', repeat('x', 1000000)) FROM generate_series(1, 3)")
+    stack.wait()
+    stack.command("stop", "postgres")
+    put_back(stack, copy, "")
+    stack.start("postgres")
+    stack.until(lambda: pipeline(stack)[0] > epoch, 60, "the epoch rises")
+    assert stack.sql("SELECT count(*) FROM walhouse.errors WHERE error LIKE '%older state of the server%'") == [(1,)]
+    settle(stack)
+    assert pipeline(stack)[:2] == (epoch + 1, timeline)
     assert_equal(stack)
 
 

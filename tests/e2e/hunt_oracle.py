@@ -78,21 +78,34 @@ class Oracle:
     def __init__(self, stack, tables):
         self.stack = stack
         self.tables = {f"public.{name}": Table(key) for name, key in tables.items()}
+        self.folded_lsn = 0  # after a crash the slot brings again what came before its last checkpoint
         stack.sql("SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", (SLOT,))
 
     def read(self):
         """Everything that is committed now. Returns the number of changes."""
         changes = 0
+        transaction = []
         for lsn, data in self.stack.sql(
                 "SELECT lsn, data FROM pg_logical_slot_get_changes(%s, NULL, NULL, 'include-xids', '0', 'skip-empty-xacts', '1')",
                 (SLOT,)):
             match = CHANGE.fullmatch(data)
-            if match is None:
-                assert data in ("BEGIN", "COMMIT") or not data.startswith("table "), data
-                continue
-            changes += 1
-            self.take(lsn, *match.groups())
+            assert match or not data.startswith("table "), data
+            if match:
+                transaction.append((lsn, *match.groups()))
+            elif data == "COMMIT":
+                changes += self.commit(lsn, transaction)
+                transaction = []
         return changes
+
+    def commit(self, lsn, transaction):
+        high, low = lsn.split("/")
+        number = int(high, 16) << 32 | int(low, 16)
+        if number <= self.folded_lsn:
+            return 0
+        self.folded_lsn = number
+        for change in transaction:
+            self.take(*change)
+        return len(transaction)
 
     def take(self, lsn, names, operation, text):
         if operation == "TRUNCATE":

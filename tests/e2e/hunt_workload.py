@@ -3,7 +3,7 @@ the scheduler makes of it.
 
 Long ones, hot keys, changes of keys, deletes, savepoints rolled back, transactions rolled back, prepared ones that wait and are
 committed by another, TRUNCATE, moves between partitions, and a backend that has committed and waits for a standby that is not
-there, so that decoding sees what no snapshot sees yet.
+there, so that decoding sees what no snapshot sees yet. When Postgres is killed on the way, they connect again.
 """
 
 import collections
@@ -134,7 +134,7 @@ class Workload:
         self.seed = seed
         self.failures = []
         self.counts = collections.Counter()
-        self.prepared = []  # (due, gid)
+        self.prepared = []  # (due, gid); what a crash makes of them, pg_prepared_xacts knows
         self.lock = threading.Lock()
         self.stop = threading.Event()
         self.go = threading.Event()
@@ -159,11 +159,13 @@ class Workload:
         self.go.clear()
         for idle in self.idle:
             assert idle.wait(60), "a writer does not come to an end"
-        with self.lock:
-            left, self.prepared = self.prepared, []
-        for _, gid in left:
-            self.stack.sql(f"COMMIT PREPARED '{gid}'")
         assert not self.failures, self.failures
+        self.synchronous_standby_names("")
+        self.prepared = []
+        for gid, in self.stack.sql("SELECT gid FROM pg_prepared_xacts"):
+            self.stack.sql(f"COMMIT PREPARED '{gid}'")
+        if not self.joiner_is_published():
+            self.stack.sql("ALTER PUBLICATION shop ADD TABLE joiner")
 
     def settle(self, seconds):
         """Until no snapshot is open; none has failed."""
@@ -178,19 +180,27 @@ class Workload:
 
     def guard(self, work, number):
         dice = random.Random(self.seed * 1000 + number)
-        connection = self.stack.connect()
+        connection = None
         try:
             while not self.stop.is_set():
                 if not self.go.is_set():
                     self.idle[number].set()
                     self.go.wait()
                     continue
-                work(connection, dice, number)
+                try:
+                    connection = connection or self.stack.connect()
+                    work(connection, dice, number)
+                except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                    # Postgres was killed.
+                    self.counts["lost connections"] += 1
+                    connection = connection and connection.close()
+                    time.sleep(0.2)
         except Exception as error:  # pylint: disable=broad-except
             self.failures.append(error)
         finally:
             self.idle[number].set()
-            connection.close()
+            if connection:
+                connection.close()
 
     # ---- writers ----
 
@@ -203,6 +213,8 @@ class Workload:
         with connection.cursor() as cursor:
             try:
                 cursor.execute("SET lock_timeout = '60ms'")
+                # What a crash takes back, snapshots may have seen.
+                cursor.execute("SET synchronous_commit = " + ("off" if number % 2 else "local"))
                 cursor.execute("BEGIN ISOLATION LEVEL " + dice.choice(("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ")))
                 for _ in range(dice.choice((1, 1, 2, 4, 8, 30))):
                     self.statement(cursor, dice, statements)
@@ -245,7 +257,10 @@ class Workload:
             self.prepared = [entry for entry in self.prepared if entry not in due]
         for _, gid in due:
             with connection.cursor() as cursor:
-                cursor.execute(f"{'COMMIT' if dice.random() < 0.8 else 'ROLLBACK'} PREPARED '{gid}'")
+                try:
+                    cursor.execute(f"{'COMMIT' if dice.random() < 0.8 else 'ROLLBACK'} PREPARED '{gid}'")
+                except psycopg2.errors.UndefinedObject:
+                    self.counts["prepared and lost"] += 1
 
     # ---- durable, decoded, and not yet to be seen ----
 
@@ -269,13 +284,16 @@ class Workload:
                 self.counts[type(error).__name__] += 1
                 cursor.execute("ROLLBACK")
                 self.synchronous_standby_names("")
-        if released.ident:
-            released.join()
+            finally:
+                if released.ident:
+                    released.join()
         time.sleep(dice.random())
 
     def synchronous_standby_names(self, names):
-        self.stack.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
-        self.stack.sql("SELECT pg_reload_conf()")
+        def put():
+            self.stack.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+            return self.stack.sql("SELECT pg_reload_conf()")
+        self.stack.until(put, 60, "synchronous_standby_names is set")
 
     # ---- snapshots of the same tables ----
 
@@ -290,10 +308,14 @@ class Workload:
                 self.counts["snapshots"] += 1
         time.sleep(dice.random() * 0.3)
 
+    def joiner_is_published(self):
+        return self.stack.sql("SELECT 1 FROM pg_publication_rel WHERE prrelid = 'joiner'::regclass") != []
+
     def join_and_leave(self, connection, dice, _):
         """A table leaves the publication, while others write to it, and joins it again."""
         with connection.cursor() as cursor:
-            cursor.execute("ALTER PUBLICATION shop DROP TABLE joiner")
+            if self.joiner_is_published():
+                cursor.execute("ALTER PUBLICATION shop DROP TABLE joiner")
             time.sleep(dice.random() * 0.5)
             cursor.execute("ALTER PUBLICATION shop ADD TABLE joiner")
             self.counts["joined"] += 1

@@ -67,7 +67,7 @@ def check(stack, oracle, table):
 
 def disturb(stack, line, dice):
     """Kills a part, or lets a second agent take some partitions, or give them back."""
-    victim = dice.choice(("publisher", "agent", "second agent", None))
+    victim = dice.choice(("publisher", "agent", "second agent", "postgres", None))
     if victim == "second agent":
         if line.agents and line.agents[-1].process.poll() is None:
             line.agents[-1].terminate() if dice.random() < 0.5 else line.agents[-1].kill()

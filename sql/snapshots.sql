@@ -443,7 +443,7 @@ CREATE FUNCTION snap.is_rare(id int, region text) RETURNS bool LANGUAGE plpgsql 
 	AS $$ BEGIN RETURN region = 'rare' OR id % 2000 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
 SELECT walhouse.snapshot('r', 'wide', "where" => 'snap.is_rare(id, region)') > 0 AS requested;
 SELECT count(*) FROM walhouse._snapshot_work('r');
-SELECT max(chunk) BETWEEN 2 AND 50 AS several_chunks, bool_or(status = 'more' AND rows = 0 AND last_key IS NOT NULL) AS goes_on_after_nothing,
+SELECT max(chunk) > 1 AS several_chunks, bool_or(status = 'more' AND rows = 0 AND last_key IS NOT NULL) AS goes_on_after_nothing,
 	array_agg(d->'row'->'id') FILTER (WHERE d IS NOT NULL) AS found FROM snap.read('wide');
 SELECT * FROM snap.root_news();
 SELECT walhouse.snapshot('r', 'wide', "where" => 'id IN (5, 59000)') > 0 AS requested;

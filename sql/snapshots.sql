@@ -436,17 +436,17 @@ SELECT * FROM snap.root_news();
 ALTER PUBLICATION rooted SET TABLE wide (region, id) WHERE (id > 0);
 SELECT * FROM snap.root_news();
 -- A condition that no index serves is looked at row by row, and goes on where it stopped; one that an index serves is looked up.
-INSERT INTO wide SELECT g, 'none' FROM generate_series(10, 60000) g;
-UPDATE wide SET region = 'rare' WHERE id IN (59000, 59500);
+INSERT INTO wide SELECT g, 'none' FROM generate_series(10, 20000) g;
+UPDATE wide SET region = 'rare' WHERE id IN (19000, 19500);
 SELECT count(*) FROM pg_replication_slot_advance('regress', pg_current_wal_lsn());
 CREATE FUNCTION snap.is_rare(id int, region text) RETURNS bool LANGUAGE plpgsql COST 1000
-	AS $$ BEGIN RETURN region = 'rare' OR id % 2000 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
+	AS $$ BEGIN RETURN region = 'rare' OR id % 500 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
 SELECT walhouse.snapshot('r', 'wide', "where" => 'snap.is_rare(id, region)') > 0 AS requested;
 SELECT count(*) FROM walhouse._snapshot_work('r');
 SELECT max(chunk) > 1 AS several_chunks, bool_or(status = 'more' AND rows = 0 AND last_key IS NOT NULL) AS goes_on_after_nothing,
 	array_agg(d->'row'->'id') FILTER (WHERE d IS NOT NULL) AS found FROM snap.read('wide');
 SELECT * FROM snap.root_news();
-SELECT walhouse.snapshot('r', 'wide', "where" => 'id IN (5, 59000)') > 0 AS requested;
+SELECT walhouse.snapshot('r', 'wide', "where" => 'id IN (5, 19000)') > 0 AS requested;
 SELECT count(*) FROM walhouse._snapshot_work('r');
 SELECT chunk, status, rows, d->'row' AS row FROM snap.read('wide');
 SELECT walhouse.drop_pipeline('r');

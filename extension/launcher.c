@@ -55,7 +55,8 @@ walhouse_register_launcher(void)
 {
 	BackgroundWorker worker = {0};
 
-	if (walhouse_database == NULL || walhouse_database[0] == '\0')
+	/* pg_upgrade starts both servers, and nobody but itself may work in them. */
+	if (walhouse_database == NULL || walhouse_database[0] == '\0' || IsBinaryUpgrade)
 		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;

@@ -1,8 +1,9 @@
-"""The extension's own life: dumped, restored beside the original and on another server, and dropped."""
+"""The extension's own life: dumped, restored beside the original and on another server, taken along by pg_upgrade, dropped."""
 
 import contextlib
 import os
 import pathlib
+import shutil
 import subprocess
 
 import psycopg2
@@ -111,3 +112,47 @@ def test_restored_on_another_server_it_does_not_publish(stack, dump):
         other.sql("DROP EXTENSION walhouse")
         confirm(stack)
         assert messages(stack, "shop.public.goods") == before
+
+
+def as_postgres(*command, directory):
+    """Postgres's programs refuse to be run by root."""
+    user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.getuid() == 0 else []
+    result = subprocess.run([*user, *[str(word) for word in command]], cwd=directory, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout[-2000:]
+
+
+def test_pg_upgrade_takes_the_pipeline_along():
+    """Here to a new cluster of the same version. It has another system identifier and no slot, and goes on after a resync."""
+    with Stack("--no-agent") as stack:
+        stack.sql("CREATE TABLE goods (id int PRIMARY KEY); INSERT INTO goods SELECT generate_series(1, 5)")
+        confirm(stack)
+        stack.command("stop", "postgres")
+        folder = pathlib.Path(stack.directory) / "postgres"
+        work = folder / "work"
+        work.mkdir()
+        if os.getuid() == 0:
+            shutil.chown(folder, "postgres")
+            shutil.chown(work, "postgres")
+        as_postgres(PG_BIN / "initdb", "-D", folder / "new", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+                    "--no-sync", directory=work)
+        settings = (folder / "data" / "postgresql.conf").read_text(encoding="utf-8").partition("listen_addresses = '127")[1:]
+        with open(folder / "new" / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.writelines(settings)
+        as_postgres(PG_BIN / "pg_upgrade", "-b", PG_BIN, "-B", PG_BIN, "-d", folder / "data", "-D", folder / "new", "-U",
+                    "postgres", "-s", work, directory=work)
+        (folder / "data").rename(folder / "old")
+        (folder / "new").rename(folder / "data")
+        stack.start("postgres")
+        stack.until(lambda: stack.status()["state"] == "slot_lost", 30, "status says that the slot is lost")
+        assert "walhouse.resync('shop')" in stack.status()["what_to_do"]
+        stack.sql("INSERT INTO goods VALUES (6)")
+        stack.sql("SELECT walhouse.resync('shop')")
+        stack.until(lambda: stack.status()["state"] == "streaming", 30, "events flow again")
+        stack.until(lambda: stack.sql("SELECT rows_done FROM walhouse.snapshot_status WHERE reason = 'resync' AND state = 'done'")
+                    == [(6,)], 30, "a snapshot of every table")
+        stack.sql("INSERT INTO goods VALUES (7)")
+        confirm(stack)
+        # Five inserts, six snapshot rows, one insert.
+        assert messages(stack, "shop.public.goods") >= 12
+        assert stack.status()["epoch"] == 2

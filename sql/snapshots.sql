@@ -439,7 +439,7 @@ SELECT * FROM snap.root_news();
 INSERT INTO wide SELECT g, 'none' FROM generate_series(10, 20000) g;
 UPDATE wide SET region = 'rare' WHERE id IN (19000, 19500);
 SELECT count(*) FROM pg_replication_slot_advance('regress', pg_current_wal_lsn());
-CREATE FUNCTION snap.is_rare(id int, region text) RETURNS bool LANGUAGE plpgsql COST 1000
+CREATE FUNCTION snap.is_rare(id int, region text) RETURNS bool LANGUAGE plpgsql COST 10000
 	AS $$ BEGIN RETURN region = 'rare' OR id % 500 = 0 AND pg_sleep(0.03)::text <> ''; END $$;
 SELECT walhouse.snapshot('r', 'wide', "where" => 'snap.is_rare(id, region)') > 0 AS requested;
 SELECT count(*) FROM walhouse._snapshot_work('r');

@@ -12,6 +12,7 @@
 #include "extension/common/chunk.h"
 
 #define LIST_INTERVAL_MS 10000
+#define LIST_PAUSE_MS    100 /* between two, however much is requested */
 #define LIST_RETRY_MS    2000
 #define NEWS_INTERVAL_MS 1000
 
@@ -81,8 +82,8 @@ int64_t snapshots_due_ms(const Snapshots *s)
 
 void snapshots_wake(Snapshots *s)
 {
-    s->list_at_ms = 0;
-    s->list_is_stale = true;
+    s->list_at_ms = s->list_asked_ms + LIST_PAUSE_MS;
+    s->list_is_old = s->list_is_asked;
 }
 
 void snapshots_on_signal(void *context, WhSlice prefix, WhSlice content)
@@ -128,14 +129,27 @@ static const SnapshotWorker *worker_of(const Snapshots *s, int64_t id)
     return NULL;
 }
 
+/* What ended before the list was asked for is not in it. */
+static void forget_ended(Snapshots *s)
+{
+    int kept = 0;
+
+    for (int i = 0; i < s->ended_count; i++)
+        if (s->ended[i].list_asks >= s->list_number)
+            s->ended[kept++] = s->ended[i];
+    s->ended_count = kept;
+}
+
 /* What is not in the list any more has been ended by somebody else. */
 static void take_list(Snapshots *s, PGresult *list, int64_t now_ms)
 {
     PQclear(s->list);
     s->list = list;
     s->list_next = 0;
+    s->list_number = s->list_asks;
     s->list_error[0] = '\0';
-    s->list_at_ms = now_ms + LIST_INTERVAL_MS;
+    s->list_at_ms = now_ms + (s->list_is_old ? LIST_PAUSE_MS : LIST_INTERVAL_MS);
+    forget_ended(s);
     for (int i = 0; i < s->settings->workers; i++)
         if (s->workers[i].has_task && !list_has(list, s->workers[i].task.id)) {
             message_log(MESSAGE_INFO, "snapshot of %s is not wanted any more", s->workers[i].table.label);
@@ -147,17 +161,13 @@ static void handle_list(Snapshots *s, PGresult *list, int64_t now_ms)
 {
     sql_close(&s->list_sql);
     s->list_is_asked = false;
-    if (PQresultStatus(list) != PGRES_TUPLES_OK) {
-        list_failed(s, PQresultErrorMessage(list), now_ms);
-        s->list_at_ms = now_ms + LIST_INTERVAL_MS;
-        PQclear(list);
-    } else if (s->list_is_stale) {
-        /* It may name what has ended since it was asked for. */
-        s->list_at_ms = now_ms;
-        PQclear(list);
-    } else {
+    if (PQresultStatus(list) == PGRES_TUPLES_OK) {
         take_list(s, list, now_ms);
+        return;
     }
+    list_failed(s, PQresultErrorMessage(list), now_ms);
+    s->list_at_ms = now_ms + LIST_INTERVAL_MS;
+    PQclear(list);
 }
 
 static void ask_for_list(Snapshots *s, int64_t now_ms)
@@ -165,11 +175,14 @@ static void ask_for_list(Snapshots *s, int64_t now_ms)
     SqlSettings settings = {.conninfo = s->settings->conninfo,
                             .pipeline = s->settings->pipeline,
                             .purpose = "snapshots",
-                            .options = SNAPSHOT_SESSION_OPTIONS};
+                            .options = SNAPSHOT_SESSION_OPTIONS,
+                            .answer_ms = SNAPSHOT_ANSWER_MS};
     Failure failure = {""};
 
     s->list_is_asked = true;
-    s->list_is_stale = false;
+    s->list_is_old = false;
+    s->list_asks++;
+    s->list_asked_ms = now_ms;
     if (!sql_open(&s->list_sql, &settings, now_ms, &failure))
         list_failed(s, failure.text, now_ms);
 }
@@ -231,8 +244,13 @@ static void begin_task(Snapshots *s, SnapshotWorker *worker, int row, int64_t no
 /* A table without a key takes a replication slot and a long transaction: one at a time. */
 static bool may_begin(const Snapshots *s, int row)
 {
-    if (worker_of(s, strtoll(PQgetvalue(s->list, row, LIST_ID), NULL, 10)))
+    int64_t id = list_number(s->list, row, LIST_ID);
+
+    if (worker_of(s, id))
         return false;
+    for (int i = 0; i < s->ended_count; i++)
+        if (s->ended[i].id == id)
+            return false;
     for (int i = 0; i < s->settings->workers; i++)
         if (s->workers[i].has_task && !s->workers[i].task.keyed && !is_keyed(s->list, row))
             return false;
@@ -301,6 +319,21 @@ void snapshots_news_sent(Snapshots *s)
     s->news_count--;
 }
 
+/* The list at hand, and one that is on its way, may name what has ended. */
+static void remember_ended(Snapshots *s, int64_t id)
+{
+    if (s->ended_count == SNAPSHOT_ENDED_MAX) {
+        PQclear(s->list);
+        s->list = NULL;
+        sql_close(&s->list_sql);
+        s->list_is_asked = false;
+        s->ended_count = 0;
+        snapshots_wake(s);
+        return;
+    }
+    s->ended[s->ended_count++] = (SnapshotEnd){.id = id, .list_asks = s->list_asks};
+}
+
 static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
 {
     const SnapshotTask *t = &worker->task;
@@ -315,11 +348,10 @@ static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
                     worker->table.label, snapshot_task_rows(t), t->rows_read, seconds);
     if (!t->is_cancelled)
         say(s, worker, t->error.text[0] ? "failed" : "done");
-    snapshot_worker_end(worker);
-    /* The list still names it. */
-    PQclear(s->list);
-    s->list = NULL;
-    snapshots_wake(s);
+    remember_ended(s, t->id);
+    snapshot_worker_forget(worker);
+    if (s->list == NULL || s->list_next == PQntuples(s->list))
+        snapshots_wake(s);
 }
 
 void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket, int64_t now_ms)
@@ -333,11 +365,10 @@ void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket
 
         if (!worker->has_task)
             begin_next(s, worker, now_ms);
-        if (!worker->has_task)
-            continue;
-        snapshot_task_acked(&worker->task, done_ticket);
+        if (worker->has_task)
+            snapshot_task_acked(&worker->task, done_ticket);
         snapshot_worker_step(worker, &fds[1 + SNAPSHOT_WORKER_FDS * i], now_ms);
-        if (worker->task.state == SNAPSHOT_OVER)
+        if (worker->has_task && worker->task.state == SNAPSHOT_OVER)
             end_task(s, worker, now_ms);
     }
 }

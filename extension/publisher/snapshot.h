@@ -1,12 +1,12 @@
 /*
  * snapshot.h - the snapshots of a pipeline: which are open, which worker does which, whose chunk is next.
  *
- *      walhouse._snapshot_work() --list--> workers (one table each) --chunks, in turn--> feed --> flow -->
- * Kafka ^                                                    |
+ *      walhouse._snapshot_work() --list--> workers (one table each) --chunks, in turn--> feed --> flow
+ *                                             ^                                                    |
  *                                             +------------------ acknowledged tickets ------------+
  *
- * The list is asked for when streaming begins, when the stream brings the pipeline's own message, when a
- * snapshot ends, and now and then; it decides what is to be done, so that nothing need be remembered here.
+ * The list is asked for when streaming begins, when the stream brings the pipeline's own message, when it is
+ * used up, and now and then; it decides what is to be done, so that nothing need be remembered here.
  */
 #ifndef WALHOUSE_PUBLISHER_SNAPSHOT_H
 #define WALHOUSE_PUBLISHER_SNAPSHOT_H
@@ -26,6 +26,14 @@ typedef struct SnapshotNews {
     size_t size;
 } SnapshotNews;
 
+/* Snapshots that end between two lists; when there are more, the list is thrown away. */
+#define SNAPSHOT_ENDED_MAX 256
+
+typedef struct SnapshotEnd {
+    int64_t id;
+    uint64_t list_asks; /* lists up to this one were asked for before it ended */
+} SnapshotEnd;
+
 typedef struct Snapshots {
     const SnapshotSettings *settings;
     SnapshotWorker workers[SNAPSHOT_WORKERS_MAX];
@@ -37,7 +45,12 @@ typedef struct Snapshots {
     int list_next;
     int64_t list_at_ms; /* when it is asked for next */
     bool list_is_asked;
-    bool list_is_stale;   /* something ended while it was asked for */
+    bool list_is_old;     /* something was requested while it was asked for */
+    uint64_t list_number; /* of the list at hand */
+    uint64_t list_asks;   /* number of the last one asked for */
+    int64_t list_asked_ms;
+    SnapshotEnd ended[SNAPSHOT_ENDED_MAX]; /* what the lists to come may still name */
+    int ended_count;
     char list_error[256]; /* said already */
 
     SnapshotNews news[SNAPSHOT_NEWS_MAX]; /* a ring */

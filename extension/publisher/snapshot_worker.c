@@ -46,12 +46,20 @@ void snapshot_worker_stop(SnapshotWorker *w)
     scan_close(&w->scan);
 }
 
-void snapshot_worker_end(SnapshotWorker *w)
+void snapshot_worker_forget(SnapshotWorker *w)
 {
-    snapshot_worker_stop(w);
+    scan_close(&w->scan);
+    if (w->sql.state != SQL_IDLE)
+        sql_close(&w->sql);
     if (w->has_task)
         snapshot_task_fini(&w->task);
     w->has_task = false;
+}
+
+void snapshot_worker_end(SnapshotWorker *w)
+{
+    snapshot_worker_stop(w);
+    snapshot_worker_forget(w);
 }
 
 void snapshot_worker_prepare(const SnapshotWorker *w, struct pollfd *fds)
@@ -143,7 +151,8 @@ static void ask_next(SnapshotWorker *w, int64_t now_ms)
     SqlSettings settings = {.conninfo = w->settings->conninfo,
                             .pipeline = w->settings->pipeline,
                             .purpose = "snapshot",
-                            .options = SNAPSHOT_SESSION_OPTIONS};
+                            .options = SNAPSHOT_SESSION_OPTIONS,
+                            .answer_ms = SNAPSHOT_ANSWER_MS};
     Failure failure = {""};
 
     if (w->sql.state == SQL_IDLE &&
@@ -268,7 +277,7 @@ static void step_sql(SnapshotWorker *w, short revents, int64_t now_ms)
         break;
     case SQL_BROKEN:
         /* An idle connection that breaks is made anew when it is needed. */
-        if (w->task.asked != SNAPSHOT_ASK_NOTHING || asks_at_ms(w) <= now_ms)
+        if (w->has_task && (w->task.asked != SNAPSHOT_ASK_NOTHING || asks_at_ms(w) <= now_ms))
             broke(w, &failure, now_ms);
         break;
     case SQL_CONNECTED:
@@ -340,7 +349,7 @@ static void step_scan(SnapshotWorker *w, short revents, int64_t now_ms)
 void snapshot_worker_step(SnapshotWorker *w, const struct pollfd *fds, int64_t now_ms)
 {
     step_sql(w, fds[0].revents, now_ms);
-    if (!w->task.keyed)
+    if (w->has_task && !w->task.keyed)
         step_scan(w, fds[1].revents, now_ms);
     ask_next(w, now_ms);
 }

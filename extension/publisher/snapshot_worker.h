@@ -49,7 +49,9 @@ typedef struct SnapshotWorker {
 /* Takes a task over from the caller. */
 void snapshot_worker_begin(SnapshotWorker *worker, const SnapshotTask *task, const SnapshotTable *table,
                            int64_t now_ms);
-/* Ends the connection and forgets the task. May be called at any time. */
+/* The task is over, or is given up; the connection may serve the next one. */
+void snapshot_worker_forget(SnapshotWorker *worker);
+/* Ends the connections and forgets the task. May be called at any time. */
 void snapshot_worker_end(SnapshotWorker *worker);
 
 /* Ends its connections only: nothing more is read. */
@@ -59,9 +61,12 @@ void snapshot_worker_stop(SnapshotWorker *worker);
 void snapshot_worker_prepare(const SnapshotWorker *worker, struct pollfd *fds);
 /* When it wants a step without its socket. */
 int64_t snapshot_worker_due_ms(const SnapshotWorker *worker);
-/* Goes on as far as it can. When the task is over, the caller looks at it and calls snapshot_worker_end(). */
+/* Goes on as far as it can. When the task is over, the caller looks at it and calls snapshot_worker_forget().
+ */
 void snapshot_worker_step(SnapshotWorker *worker, const struct pollfd *fds, int64_t now_ms);
 
+/* Longer than the statement timeout below. */
+#define SNAPSHOT_ANSWER_MS 90000
 /* The options of every session that serves snapshots. */
 #define SNAPSHOT_SESSION_OPTIONS                                                                             \
     "-c statement_timeout=60s -c lock_timeout=0 -c synchronous_commit=off -c search_path=pg_catalog"         \

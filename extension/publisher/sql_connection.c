@@ -28,6 +28,7 @@ bool sql_open(SqlConnection *sql, const SqlSettings *settings, int64_t now_ms, F
                    settings->purpose);
     *sql = (SqlConnection){.state = SQL_CONNECTING,
                            .connect_wants = PGRES_POLLING_WRITING,
+                           .answer_ms = settings->answer_ms,
                            .opened_ms = now_ms,
                            .used_ms = now_ms,
                            .connection = PQconnectStartParams(keys, values, 1)};
@@ -125,6 +126,11 @@ SqlStep sql_step(SqlConnection *sql, short revents, int64_t now_ms, PGresult **a
             return step_connecting(sql, failure);
         if (now_ms - sql->opened_ms <= CONNECT_TIMEOUT_MS)
             return SQL_NOTHING;
+        (void)broke(sql, "Postgres does not answer", failure);
+        return SQL_BROKEN;
+    }
+    if (revents == 0 && sql->state == SQL_BUSY && sql->answer_ms > 0 &&
+        now_ms - sql->used_ms > sql->answer_ms) {
         (void)broke(sql, "Postgres does not answer", failure);
         return SQL_BROKEN;
     }

@@ -21,6 +21,7 @@ typedef struct SqlSettings {
     const char *purpose;
     const char *options; /* command-line options of the session; NULL: none */
     bool replication;    /* a walsender of this database */
+    int64_t answer_ms;   /* an answer that takes longer means that the connection is broken; 0: for ever */
 } SqlSettings;
 
 typedef enum SqlState { SQL_CLOSED, SQL_CONNECTING, SQL_IDLE, SQL_BUSY } SqlState;
@@ -40,6 +41,7 @@ typedef struct SqlConnection {
     PostgresPollingStatusType connect_wants;
     PGresult *answer; /* as far as it has come */
     bool output_waits;
+    int64_t answer_ms;
     int64_t opened_ms;
     int64_t used_ms; /* when it was opened, asked, or last gave an answer */
 } SqlConnection;

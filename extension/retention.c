@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -75,16 +77,32 @@ warn(const char *name, int64 retained, const char *safe)
 			 errhint("SELECT state, what_to_do, last_error FROM walhouse.status;")));
 }
 
+/* As walhouse._retained_wal_limit(), but not asked there: a catalog older than the library must not stop the launcher. */
+static int64
+limit_bytes(void)
+{
+	int64		limit = (int64) walhouse_retained_wal_warning * 1024 * 1024;
+	int64		keep = (int64) max_slot_wal_keep_size_mb * 1024 * 1024;
+
+	return keep >= 0 ? Min(limit, keep / 5 * 4) : limit;
+}
+
 static void
 look(void)
 {
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(limit_bytes())};
+
+	if (walhouse_retained_wal_warning == 0)
+		return;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute("SELECT p.name, d.retained, r.safe_wal_size FROM walhouse.pipeline p"
-					" JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot_name"
-					" CROSS JOIN LATERAL (SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn)::bigint) d(retained)"
-					" WHERE d.retained >= walhouse._retained_wal_limit() ORDER BY p.name",
-					true, WARNED_MAX) != SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT p.name, d.retained, r.safe_wal_size FROM walhouse.pipeline p"
+							  " JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot_name"
+							  " CROSS JOIN LATERAL (SELECT pg_catalog.pg_wal_lsn_diff("
+							  "pg_catalog.pg_current_wal_lsn(), r.restart_lsn)::bigint) d(retained)"
+							  " WHERE d.retained >= $1 ORDER BY p.name",
+							  1, types, values, NULL, true, WARNED_MAX) != SPI_OK_SELECT)
 		elog(ERROR, "could not read walhouse.pipeline");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

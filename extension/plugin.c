@@ -305,6 +305,25 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relat
 	MemoryContextReset(state->change_context);
 }
 
+static bool
+truncates(int count, Relation relations[], Oid relid)
+{
+	for (int i = 0; i < count; i++)
+		if (RelationGetRelid(relations[i]) == relid)
+			return true;
+	return false;
+}
+
+/* Of a partitioned table that is published as such, the rows of one partition cannot be told from the others'. */
+static void
+complain_of_truncate(Relation relation)
+{
+	ereport(WARNING,
+			(errmsg("TRUNCATE of partition \"%s\" is not carried", RelationGetRelationName(relation)),
+			 errdetail("It is published as its root, whose other rows stay."),
+			 errhint("A snapshot of the root takes its rows out of the warehouse.")));
+}
+
 static void
 plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, Relation relations[],
 				ReorderBufferChange *change)
@@ -316,9 +335,14 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, R
 	{
 		RelationVersion *version = relation_cache_get(state->relations, relations[i]);
 
-		/* Of a partitioned table that is published as such, the rows of one partition cannot be told from the others'. */
-		if (!version->published || !version->actions.pubtruncate || version->publish_as != version->relid)
+		if (!version->published || !version->actions.pubtruncate)
 			continue;
+		if (version->publish_as != version->relid)
+		{
+			if (!truncates(count, relations, version->publish_as))
+				complain_of_truncate(relations[i]);
+			continue;
+		}
 		row_reset(&state->row);
 		send_event(ctx, state, version, WH_OP_TRUNCATE, 0);
 	}

@@ -59,7 +59,18 @@ bool dead_letters_add(DeadLetters *letters, uint64_t ticket, const LetterOrigin 
     }
     letters->count++;
     log_letter(letter);
+    (void)snprintf(letters->news, sizeof letters->news,
+                   "an event too large for topic \"%s\" went to the dead letters", letter->topic);
+    letters->has_news = true;
     return true;
+}
+
+const char *dead_letters_news(DeadLetters *letters)
+{
+    bool has_news = letters->has_news;
+
+    letters->has_news = false;
+    return has_news ? letters->news : NULL;
 }
 
 bool dead_letters_send(DeadLetters *letters, Producer *producer, const SchemaTopic *schemas, Failure *failure)

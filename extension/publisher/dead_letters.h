@@ -12,6 +12,7 @@
 
 #define DEAD_LETTERS_MAX            256
 #define DEAD_LETTER_ERROR_BYTES_MAX 160
+#define DEAD_LETTER_NEWS_BYTES_MAX  (WH_TOPIC_BYTES_MAX + 80)
 #define DEAD_LETTER_LSN_BYTES_MAX   24
 
 typedef struct DeadLetter {
@@ -29,6 +30,8 @@ typedef struct DeadLetters {
     DeadLetter letters[DEAD_LETTERS_MAX];
     size_t first;
     size_t count;
+    bool has_news;
+    char news[DEAD_LETTER_NEWS_BYTES_MAX];
 } DeadLetters;
 
 /* Forgets what is there. */
@@ -40,6 +43,9 @@ static inline bool dead_letters_is_full(const DeadLetters *letters)
 /* Copies everything. false: full, or out of memory. */
 bool dead_letters_add(DeadLetters *letters, uint64_t ticket, const LetterOrigin *origin, WhSlice key,
                       Failure *failure);
+/* What is to be told of the newest letter, once; NULL: nothing. It does not name the event: one like it
+ * counts up. */
+const char *dead_letters_news(DeadLetters *letters);
 /* Sends what can be sent now; the rest waits for the next call. */
 bool dead_letters_send(DeadLetters *letters, Producer *producer, const SchemaTopic *schemas,
                        Failure *failure);

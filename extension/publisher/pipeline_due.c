@@ -125,6 +125,11 @@ static void update_state(Pipeline *p)
     p->report.report.error_kind = p->guard.state == GUARD_ACTING            ? WH_ERROR_SLOT
                                   : state == WH_PUBLISHER_WAITING_FOR_KAFKA ? WH_ERROR_KAFKA
                                                                             : WH_ERROR_POSTGRES;
+    if (state == WH_PUBLISHER_STREAMING) {
+        /* Told in one report, gone from the next. */
+        message = dead_letters_news(&p->flow.dead_letters);
+        p->report.report.error_kind = WH_ERROR_EVENT;
+    }
     report_writer_set_state(&p->report, state, message);
 }
 

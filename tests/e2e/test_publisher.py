@@ -135,6 +135,10 @@ def test_a_row_too_large_for_kafka_becomes_a_dead_letter_and_the_stream_goes_on(
     assert (large[0], border[0]) == ("\x05large", "\x06border")
     assert large[2]["walhouse.ordinal"] == "2"
     assert message[0] == "outbox" and message[2]["walhouse.size"] == str(11 * 1024 * 1024)
+    told = stack.until(lambda: stack.sql("SELECT error FROM walhouse.errors WHERE kind = 'event' AND error LIKE '%%public.huge%%'"),
+                       what="an error in walhouse.errors")
+    assert "dead letters" in told[0][0]
+    assert stack.status()["state"] == "streaming"
     assert message[2]["walhouse.topic"].endswith(".__message") and "walhouse.message_lsn" in message[2]
 
 

@@ -25,7 +25,8 @@ SELECT * FROM regress.lengths();
 ALTER TABLE stored REPLICA IDENTITY DEFAULT;
 
 -- Compressed inline: by both methods, also in a key, where only the compressed value fits into the index.
-CREATE TABLE squeezed (id text COMPRESSION pglz PRIMARY KEY, body text COMPRESSION lz4, note int);
+SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END AS method FROM pg_settings WHERE name = 'default_toast_compression' \gset
+CREATE TABLE squeezed (id text COMPRESSION pglz PRIMARY KEY, body text COMPRESSION :method, note int);
 INSERT INTO squeezed VALUES (repeat('k', 20000), repeat('b', 20000), 1);
 UPDATE squeezed SET note = 2;
 UPDATE squeezed SET id = repeat('l', 20000);

@@ -1,7 +1,7 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
 AGENT_SOURCES := main config kafka_config consume consume_schemas consume_lag registry batch budget ddl dlq load load_tables \
-	truncate pipeline clickhouse text metrics \
+	truncate stopped pipeline clickhouse text metrics \
 	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)

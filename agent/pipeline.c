@@ -23,6 +23,7 @@
 #include "agent/budget.h"
 #include "agent/load.h"
 #include "agent/statistics.h"
+#include "agent/stopped.h"
 #include "lib/log.h"
 
 #define POLL_MESSAGES_MAX 10000
@@ -32,17 +33,9 @@
 #define BLOCKED_LONG_MS   30000 /* well below max.poll.interval.ms */
 #define REVOKE_WAIT_MS    5000
 #define DRAIN_MS          10000
-#define STOPPED_RETRY_MS  10000
 #define SCHEMA_READ_MS    5000
 #define SCHEMA_PAUSE_MS   200
 #define KEEP_BATCHES      2 /* memory that a reset batch keeps, in max_bytes */
-
-/* A partition whose table is stopped: nothing of it is committed, and it goes on at offset. */
-typedef struct StoppedPartition {
-    char *topic;
-    int32_t partition;
-    int64_t offset;
-} StoppedPartition;
 
 struct Pipeline {
     const Config *config;
@@ -58,9 +51,7 @@ struct Pipeline {
     bool drained;       /* the last poll took all that was there */
     int64_t blocked_since_ms;
     bool paused_all;
-    StoppedPartition *stopped;
-    size_t stopped_count;
-    int64_t stopped_retry_at_ms;
+    Stopped stopped;
     const char *checked_topic; /* the last (topic, schema) that were seen to belong together */
     const TableSchema *checked_schema;
     bool abandoned; /* stopped in the middle of a message: what is being filled is not whole */
@@ -207,14 +198,6 @@ static bool is_control(const char *topic)
     return size >= sizeof suffix - 1 && strcmp(topic + size - (sizeof suffix - 1), suffix) == 0;
 }
 
-static StoppedPartition *find_stopped(Pipeline *p, const char *topic, int32_t partition)
-{
-    for (size_t i = 0; i < p->stopped_count; i++)
-        if (p->stopped[i].partition == partition && strcmp(p->stopped[i].topic, topic) == 0)
-            return &p->stopped[i];
-    return NULL;
-}
-
 static void take_message(Pipeline *p, const Message *message, const atomic_bool *stop)
 {
     MessageView view = message_view(message);
@@ -222,7 +205,7 @@ static void take_message(Pipeline *p, const Message *message, const atomic_bool 
     Error error;
 
     /* What was on its way when the partition was paused comes again when it goes on. */
-    if (p->stopped_count > 0 && find_stopped(p, view.topic, view.partition))
+    if (stopped_has(&p->stopped, view.topic, view.partition))
         return;
     if (batch_add_message(p->filling, &view, &index, &error) != STATUS_OK) {
         fail(p, &error);
@@ -258,90 +241,6 @@ static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
     atomic_store(&p->metrics->batch_rows, p->filling->rows);
 }
 
-/* ---- stopped tables ---- */
-
-static void stop_partition(Pipeline *p, const PartitionRange *range)
-{
-    StoppedPartition *grown = realloc(p->stopped, (p->stopped_count + 1) * sizeof *grown);
-    char *topic = strdup(range->topic);
-    Error error;
-
-    if (grown)
-        p->stopped = grown;
-    if (grown == NULL || topic == NULL) {
-        free(topic);
-        (void)status_fail(&error, STATUS_FATAL, "out of memory");
-        fail(p, &error);
-        return;
-    }
-    p->stopped[p->stopped_count++] =
-        (StoppedPartition){.topic = topic, .partition = range->partition, .offset = range->first};
-    p->stopped_retry_at_ms = now_ms() + STOPPED_RETRY_MS;
-    consumer_pause(p->consumer, range->topic, range->partition, range->first);
-}
-
-static bool topic_was_stopped(const Batch *batch, const char *topic)
-{
-    for (size_t i = 0; i < batch->table_count; i++)
-        if (batch->tables[i].stopped && strcmp(batch->tables[i].table->topic, topic) == 0)
-            return true;
-    return false;
-}
-
-static void stop_partitions_of(Pipeline *p, const Batch *stopped, const Batch *batch)
-{
-    for (size_t i = 0; i < batch->partition_count; i++) {
-        const PartitionRange *range = &batch->partitions[i];
-
-        if (topic_was_stopped(stopped, range->topic) && !find_stopped(p, range->topic, range->partition))
-            stop_partition(p, range);
-    }
-}
-
-/*
- * Stops what the loader stopped: every partition goes back to the first message that is in either batch, and
- * the batch that is being filled forgets the topic, so that nothing is loaded and committed before what it
- * follows.
- */
-static void stop_topics(Pipeline *p, const Batch *batch)
-{
-    stop_partitions_of(p, batch, batch);
-    stop_partitions_of(p, batch, p->filling);
-    for (size_t i = 0; i < batch->table_count; i++)
-        if (batch->tables[i].stopped)
-            batch_forget_topic(p->filling, batch->tables[i].table->topic);
-}
-
-static void count_stopped(Pipeline *p)
-{
-    int64_t tables = 0;
-
-    for (size_t i = 0; i < p->stopped_count; i++) {
-        bool counted = false;
-
-        for (size_t before = 0; before < i && !counted; before++)
-            counted = strcmp(p->stopped[before].topic, p->stopped[i].topic) == 0;
-        tables += !counted;
-    }
-    atomic_store(&p->metrics->tables_stopped, tables);
-}
-
-/* Somebody may have mended the table: its partitions go on where they stopped, and stop again if not. */
-static void retry_stopped(Pipeline *p)
-{
-    if (p->stopped_count == 0 || now_ms() < p->stopped_retry_at_ms)
-        return;
-    while (p->stopped_count > 0) {
-        StoppedPartition *partition = &p->stopped[--p->stopped_count];
-
-        /* Once more to its place: a partition that was away and came back may have been read, and its
-         * messages dropped. */
-        consumer_pause(p->consumer, partition->topic, partition->partition, partition->offset);
-        consumer_resume(p->consumer, partition->topic, partition->partition);
-        free(partition->topic);
-    }
-}
-
 /* ---- batches ---- */
 
 /* A batch that came back: its offsets are committed, but for those of stopped tables. */
@@ -350,24 +249,23 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
     PartitionOffset *offsets = calloc(batch->partition_count + 1, sizeof *offsets);
     size_t count = 0;
     Error error;
+    Status status = offsets && batch->loaded
+                        ? stopped_take(&p->stopped, p->consumer, batch, p->filling, now_ms(), &error)
+                        : status_fail(&error, STATUS_FATAL, "a batch could not be loaded: out of memory");
 
     /* Later batches must not be committed past this one, so there is no going on without it. */
-    if (offsets == NULL || !batch->loaded) {
-        (void)status_fail(&error, STATUS_FATAL, "a batch could not be loaded: out of memory");
+    if (status != STATUS_OK)
         fail(p, &error);
-    }
-    if (batch->loaded)
-        stop_topics(p, batch);
-    for (size_t i = 0; offsets && batch->loaded && i < batch->partition_count; i++) {
+    for (size_t i = 0; status == STATUS_OK && i < batch->partition_count; i++) {
         const PartitionRange *range = &batch->partitions[i];
 
-        if (!find_stopped(p, range->topic, range->partition))
+        if (!stopped_has(&p->stopped, range->topic, range->partition))
             offsets[count++] = (PartitionOffset){range->topic, range->partition, range->next};
     }
     if (count > 0)
         consumer_commit(p->consumer, offsets, count, wait);
     if (batch->loaded && batch->rows + batch->truncates > 0)
-        count_stopped(p);
+        atomic_store(&p->metrics->tables_stopped, stopped_tables(&p->stopped));
     free(offsets);
     /* The topics' names that were remembered belong to messages that go now. */
     p->checked_topic = NULL;
@@ -460,8 +358,7 @@ static void go_on(Pipeline *p)
     if (!p->paused_all)
         return;
     consumer_pause_all(p->consumer, false);
-    for (size_t i = 0; i < p->stopped_count; i++)
-        consumer_pause(p->consumer, p->stopped[i].topic, p->stopped[i].partition, p->stopped[i].offset);
+    stopped_pause_again(&p->stopped, p->consumer);
     p->paused_all = false;
 }
 
@@ -474,7 +371,7 @@ static void turn(Pipeline *p, const atomic_bool *stop)
 {
     look_for_schemas(p);
     consumer_tick(p->consumer);
-    retry_stopped(p);
+    stopped_retry(&p->stopped, p->consumer, now_ms());
     if (batch_is_full(p) && !loader_is_idle(p->loader)) {
         wait_for_loader(p, stop);
         return;
@@ -572,9 +469,7 @@ void pipeline_close(Pipeline *p)
     batch_fini(&p->batches[1]);
     consumer_close(p->consumer);
     registry_free(p->registry);
-    for (size_t i = 0; i < p->stopped_count; i++)
-        free(p->stopped[i].topic);
-    free(p->stopped);
+    stopped_fini(&p->stopped);
     free(p->messages);
     free(p);
 }

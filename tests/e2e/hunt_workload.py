@@ -144,9 +144,9 @@ class Workload:
         self.idle = [threading.Event() for _ in self.threads]
 
     def __enter__(self):
+        self.go.set()
         for thread in self.threads:
             thread.start()
-        self.go.set()
         return self
 
     def __exit__(self, kind, value, trace):

@@ -85,6 +85,8 @@ class Oracle:
         """Everything that is committed now. Returns the number of changes."""
         changes = 0
         transaction = []
+        # Half of the writers commit asynchronously: tables show that before the WAL on disk, which decoding reads, holds it.
+        self.stack.sql("SELECT pg_switch_wal()")
         for lsn, data in self.stack.sql(
                 "SELECT lsn, data FROM pg_logical_slot_get_changes(%s, NULL, NULL, 'include-xids', '0', 'skip-empty-xacts', '1')",
                 (SLOT,)):

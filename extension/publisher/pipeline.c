@@ -279,6 +279,9 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
     if (ok)
         step_snapshots(p, &fds[FD_SNAPSHOTS]);
     ok = ok && is_of(p, step_reader(p, fds[FD_POSTGRES].revents), WH_ERROR_POSTGRES);
+    /* A chunk that stays in the flow is what could not be passed on, unless its connection went. */
+    if (p->failure_kind == WH_ERROR_POSTGRES && p->flow.has_chunk && !p->reader.hung_up)
+        p->failure_kind = WH_ERROR_EVENT;
     ok = ok && is_of(p, step_guard(p, fds[FD_GUARD].revents), WH_ERROR_SLOT);
     ok = ok && is_of(p, flow_send_dead_letters(&p->flow, &p->failure), WH_ERROR_KAFKA);
     find_stall(p);

@@ -255,3 +255,16 @@ def test_a_slot_that_waits_holds_up_nothing(stack):
     assert until_over(stack, snapshot_id) == ("done", 101, None)
     stack.wait(60)
     stack.assert_equal("small_log", "live")
+
+
+def test_a_table_that_is_dropped_meanwhile(stack):
+    """Its snapshot is let go of, and its worker takes the next table."""
+    stack.sql("CREATE TABLE doomed (LIKE big INCLUDING ALL)")
+    stack.sql("INSERT INTO doomed SELECT * FROM big")
+    settle(stack, "doomed")
+    snapshot_id = request(stack, "doomed", SLOWLY)
+    until_rows(stack, snapshot_id, 1)
+    stack.sql("DROP TABLE doomed")
+    assert until_over(stack, snapshot_id, 30)[0] == "cancelled"
+    assert until_over(stack, request(stack, "live"))[0] == "done"
+    stack.until(lambda: sessions(stack) == 0, 5, "the end of every connection")

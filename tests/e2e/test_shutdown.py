@@ -238,6 +238,7 @@ def test_a_worker_that_waits_for_a_lock_can_be_terminated(stack):
 def test_memory_is_bounded_while_a_backlog_waits(stack):
     """Kafka is away, and the source goes on: many small rows, some large ones, snapshots. What waits, waits in the WAL."""
     stack.sql("CREATE TABLE large (id bigint PRIMARY KEY, note text); INSERT INTO large VALUES (-1, '')")
+    stack.sql("INSERT INTO load (note) VALUES ('this publisher knows the table')")
     confirm(stack)
     with kafka_away(stack, "killed"):
         stack.sql("INSERT INTO load (note) SELECT repeat('x', 200) FROM generate_series(1, 400000)")
@@ -246,8 +247,8 @@ def test_memory_is_bounded_while_a_backlog_waits(stack):
         for table in ("load", "journal", "large"):
             stack.sql("SELECT walhouse.snapshot('shop', %s::regclass)", (table,))
         stack.until(lambda: stack.status()["state"] == "waiting_for_kafka", 30, "status says that Kafka is away")
+        status = stack.until(lambda: (s := stack.status())["in_flight"] >= 50000 and s, 30, "a full window")
         time.sleep(3)
-        status = stack.status()
         walsender = stack.sql("SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s", (status["slot_name"],))[0][0]
         publisher_kib = memory_kib(status["publisher_pid"], "VmHWM")
         walsender_kib = memory_kib(walsender, "RssAnon")

@@ -244,6 +244,7 @@ def test_snapshot_rows_that_come_too_late(line):
     line.loaded(agent)
     line.assert_ids(1, 100)
     line.produce("truncate", count=1, lsn=5000000)
+    line.loaded(agent)
     line.produce("snapshot", count=50, first=1001, lsn=4000000)
     line.produce("snapshot", count=20, first=1, lsn=6000000)
     line.loaded(agent)
@@ -262,6 +263,8 @@ def test_log_rows_that_come_too_late(line):
     """The stream behind the sweep of a log table: the rows that the snapshot holds already do not come twice."""
     agent = line.agent()
     line.produce("truncate", count=1, lsn=5000000, keyless=1)
+    # In one batch with what follows it would act last, and there would be nothing late.
+    line.loaded(agent)
     line.produce("snapshot", count=50, lsn=5000008, per_transaction=1, keyless=1)
     line.produce(count=50, lsn=1000, keyless=1)
     line.produce(count=10, first=51, lsn=6000000, keyless=1)

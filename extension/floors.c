@@ -26,7 +26,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/pg_lsn.h"
@@ -52,42 +51,24 @@ typedef struct FloorRing
 } FloorRing;
 
 static FloorRing *ring = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
 
-static void
-request_shmem(void)
+void
+floors_shmem_request(void)
 {
-	if (previous_request_hook)
-		previous_request_hook();
 	RequestAddinShmemSpace(sizeof(FloorRing));
 	RequestNamedLWLockTranche(TRANCHE_NAME, 1);
 }
 
-static void
-start_shmem(void)
+void
+floors_shmem_start(void)
 {
 	bool		found;
 
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	ring = ShmemInitStruct("walhouse floors", sizeof(FloorRing), &found);
-	if (!found)
-	{
-		memset(ring, 0, sizeof *ring);
-		ring->lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-void
-walhouse_floors_shmem_init(void)
-{
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = start_shmem;
+	if (found)
+		return;
+	memset(ring, 0, sizeof *ring);
+	ring->lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 }
 
 static FloorRing *

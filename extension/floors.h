@@ -15,7 +15,10 @@ typedef struct FloorSample
 	FullTransactionId next_xid;
 } FloorSample;
 
-extern void walhouse_floors_shmem_init(void);
+/* For shmem.c: asks for room, and makes it ours. */
+extern void floors_shmem_request(void);
+extern void floors_shmem_start(void);
+
 /* Takes a sample and keeps it for others. Not during recovery. */
 extern FloorSample floors_take(void);
 /* The newest kept sample that rows seen by a snapshot of this xmin may use; false: there is none. */

@@ -10,7 +10,6 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
@@ -24,8 +23,6 @@
 PG_FUNCTION_INFO_V1(walhouse_pipeline_states);
 
 static PipelineArray *pipelines = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
 
 static Size
 array_size(void)
@@ -39,42 +36,26 @@ shmem_size(void)
 	return add_size(array_size(), mul_size(mul_size(walhouse_max_pipelines, walhouse_max_tables), sizeof(WhTableReport)));
 }
 
-static void
-request_shmem(void)
+void
+status_shmem_request(void)
 {
-	if (previous_request_hook)
-		previous_request_hook();
 	RequestAddinShmemSpace(shmem_size());
 	RequestNamedLWLockTranche(TRANCHE_NAME, 1);
 }
 
-static void
-start_shmem(void)
+void
+status_shmem_start(void)
 {
 	bool		found;
 
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	pipelines = ShmemInitStruct("walhouse pipelines", shmem_size(), &found);
-	if (!found)
-	{
-		memset(pipelines, 0, shmem_size());
-		pipelines->count = walhouse_max_pipelines;
-		pipelines->tables_max = walhouse_max_tables;
-		pipelines->tables = (WhTableReport *) ((char *) pipelines + array_size());
-		pipelines->lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-void
-walhouse_shmem_init(void)
-{
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = start_shmem;
+	if (found)
+		return;
+	memset(pipelines, 0, shmem_size());
+	pipelines->count = walhouse_max_pipelines;
+	pipelines->tables_max = walhouse_max_tables;
+	pipelines->tables = (WhTableReport *) ((char *) pipelines + array_size());
+	pipelines->lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 }
 
 /* The pipelines' state; an error in a server that has not preloaded the library. */

@@ -23,7 +23,6 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "floors.h"
 #include "walhouse.h"
 
 PG_MODULE_MAGIC;
@@ -110,6 +109,5 @@ _PG_init(void)
 	define_settings();
 	walhouse_shmem_init();
 	walhouse_guard_drop();
-	walhouse_floors_shmem_init();
 	walhouse_register_launcher();
 }

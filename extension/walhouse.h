@@ -68,8 +68,12 @@ typedef struct PipelineArray
 	PipelineState pipelines[FLEXIBLE_ARRAY_MEMBER];
 } PipelineArray;
 
-/* status.c */
+/* shmem.c */
 extern void walhouse_shmem_init(void);
+
+/* status.c; the first two are for shmem.c: they ask for room, and make it ours. */
+extern void status_shmem_request(void);
+extern void status_shmem_start(void);
 extern PipelineArray *walhouse_pipelines(void);
 extern PipelineState *walhouse_find_pipeline(Oid database_oid, const char *name);
 extern PipelineState *walhouse_claim_pipeline(Oid database_oid, const char *name);

@@ -83,6 +83,13 @@ class Stack:
         """Until the warehouse has everything that was committed before the call."""
         self.command("wait", seconds, timeout=seconds + 30)
 
+    def confirm(self, seconds=60):
+        """Until the pipeline's slot has confirmed everything that was committed before the call."""
+        end = self.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
+        self.sql("SELECT pg_logical_emit_message(true, 'test', '')")
+        self.until(lambda: self.sql("SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name = 'walhouse_' || %s",
+                                    (end, self.env["PIPELINE"]))[0][0], seconds, "confirmation")
+
     # ---- the two ends ----
 
     def connect(self, **options):

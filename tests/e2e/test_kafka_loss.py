@@ -21,7 +21,7 @@ def stack():
     with Stack("--no-agent") as running:
         running.sql("CREATE TABLE stays (id bigint PRIMARY KEY); INSERT INTO stays VALUES (1)")
         running.sql("CREATE TABLE goes (id bigint PRIMARY KEY); INSERT INTO goes VALUES (1)")
-        confirm(running)
+        running.confirm()
         yield running
 
 
@@ -48,15 +48,6 @@ def schemas_in_kafka(stack):
     return {found[i:i + 16] for i in range(0, len(found), 16)}
 
 
-def confirm(stack, seconds=60):
-    """Waits until the slot has confirmed everything that was committed before the call."""
-    end = stack.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
-    stack.sql("SELECT pg_logical_emit_message(true, 'test', '')")
-    stack.until(lambda: stack.sql(
-        "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name LIKE 'walhouse%%'", (end,))[0][0],
-        seconds, "confirmation")
-
-
 def delete_topic(stack, name):
     subprocess.run([str(BUILD / "tests" / "delete_topic"), stack.env["KAFKA_BROKERS"], topic(stack, name)], check=True,
                    stdin=subprocess.DEVNULL, timeout=60)
@@ -65,7 +56,7 @@ def delete_topic(stack, name):
 def test_a_deleted_topic_is_made_again(stack):
     delete_topic(stack, "public.goes")
     stack.sql("INSERT INTO goes VALUES (2); INSERT INTO stays VALUES (2)")
-    confirm(stack, 120)
+    stack.confirm(120)
     assert 2 in keys_in_kafka(stack, "goes")
     assert keys_in_kafka(stack, "stays") == {1, 2}
     stack.until(lambda: stack.status()["state"] == "streaming", 30, "events flow again")
@@ -79,7 +70,7 @@ def test_a_deleted_schema_topic_is_made_again_by_a_restart(stack):
     stack.until(lambda: stack.status()["state"] == "paused", 30, "paused")
     stack.sql("SELECT walhouse.resume('shop')")
     stack.sql("INSERT INTO goes VALUES (2); INSERT INTO stays VALUES (2)")
-    confirm(stack)
+    stack.confirm()
     assert schemas_in_kafka(stack) == before
 
 
@@ -87,7 +78,7 @@ def test_an_empty_broker_is_filled_again(stack):
     """Killed with its disk: topics, schemas and what the idempotent producer had told it are gone."""
     before = schemas_in_kafka(stack)
     stack.sql("INSERT INTO stays SELECT generate_series(10, 19)")
-    confirm(stack)
+    stack.confirm()
     stack.kill("kafka")
     shutil.rmtree(pathlib.Path(stack.directory) / "kafka1" / "data")
     stack.sql("INSERT INTO stays SELECT generate_series(20, 29)")
@@ -98,7 +89,7 @@ def test_an_empty_broker_is_filled_again(stack):
     assert "walhouse.resync('shop')" in stack.status()["what_to_do"]
     stack.sql("SELECT walhouse.resync('shop')")
     stack.until(lambda: stack.status()["state"] == "streaming", 60, "events flow again")
-    confirm(stack, 120)
+    stack.confirm(120)
     stack.until(lambda: {1, *range(10, 30)} <= (keys_in_kafka(stack, "stays") or set()), 60, "every row is in Kafka again")
     stack.until(lambda: {1, 30} <= (keys_in_kafka(stack, "goes") or set()), 60, "those of the other table, too")
     assert before <= schemas_in_kafka(stack)

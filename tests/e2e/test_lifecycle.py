@@ -20,7 +20,7 @@ PG_BIN = pathlib.Path(subprocess.run(
 def stack():
     with Stack("--no-agent") as running:
         running.sql("CREATE TABLE goods (id int PRIMARY KEY, name text); INSERT INTO goods VALUES (1, 'one')")
-        confirm(running)
+        running.confirm()
         yield running
 
 
@@ -51,15 +51,6 @@ def sql_in(stack, database, statement):
         return cursor.fetchall() if cursor.description else []
 
 
-def confirm(stack, seconds=60):
-    """Waits until the slot has confirmed everything that was committed before the call."""
-    end = stack.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
-    stack.sql("SELECT pg_logical_emit_message(true, 'test', '')")
-    stack.until(lambda: stack.sql(
-        "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name = 'walhouse_shop'", (end,))[0][0],
-        seconds, "confirmation")
-
-
 def messages(stack, topic):
     return subprocess.run(["kcat", "-b", stack.env["KAFKA_BROKERS"], "-C", "-t", topic, "-e", "-q", "-f", "%o\n"], check=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60).stdout.count("\n")
@@ -81,7 +72,7 @@ def test_a_copy_beside_the_original_is_paused_and_harmless(stack, dump):
     sql_in(stack, "postgres", "DROP DATABASE copy")
     # The original has not noticed.
     stack.sql("INSERT INTO goods VALUES (2, 'two')")
-    confirm(stack)
+    stack.confirm()
     assert stack.status()["state"] == "streaming"
     assert messages(stack, "shop.public.goods") == 2
 
@@ -110,7 +101,7 @@ def test_restored_on_another_server_it_does_not_publish(stack, dump):
         assert status["state"] != "streaming" and status["last_error"]
         other.sql("SELECT walhouse.drop_pipeline('shop')")
         other.sql("DROP EXTENSION walhouse")
-        confirm(stack)
+        stack.confirm()
         assert messages(stack, "shop.public.goods") == before
 
 
@@ -126,7 +117,7 @@ def test_pg_upgrade_takes_the_pipeline_along():
     """Here to a new cluster of the same version. It has another system identifier and no slot, and goes on after a resync."""
     with Stack("--no-agent") as stack:
         stack.sql("CREATE TABLE goods (id int PRIMARY KEY); INSERT INTO goods SELECT generate_series(1, 5)")
-        confirm(stack)
+        stack.confirm()
         stack.command("stop", "postgres")
         folder = pathlib.Path(stack.directory) / "postgres"
         work = folder / "work"
@@ -152,7 +143,7 @@ def test_pg_upgrade_takes_the_pipeline_along():
         stack.until(lambda: stack.sql("SELECT rows_done FROM walhouse.snapshot_status WHERE reason = 'resync' AND state = 'done'")
                     == [(6,)], 30, "a snapshot of every table")
         stack.sql("INSERT INTO goods VALUES (7)")
-        confirm(stack)
+        stack.confirm()
         # Five inserts, six snapshot rows, one insert.
         assert messages(stack, "shop.public.goods") >= 12
         assert stack.status()["epoch"] == 2

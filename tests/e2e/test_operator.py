@@ -15,13 +15,6 @@ def stack():
         yield running
 
 
-def confirm(stack):
-    """Waits until the slot has confirmed everything that was committed before the call."""
-    end = stack.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
-    stack.sql("SELECT pg_logical_emit_message(true, 'test', '')")
-    stack.until(lambda: stack.sql("SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots", (end,))[0][0], what="confirmation")
-
-
 def table(stack, name):
     found = stack.sql("SELECT to_jsonb(t) FROM walhouse.tables t WHERE \"table\" = %s", (name,))
     return found[0][0] if found else None
@@ -44,7 +37,7 @@ def test_events_are_counted_by_table_and_kind(stack):
     stack.sql('DELETE FROM "Counted ""x""" WHERE id > 8')
     stack.sql('TRUNCATE "Counted ""x"""')
     stack.sql('CREATE TABLE untouched (id int PRIMARY KEY)')
-    confirm(stack)
+    stack.confirm(30)
     seen = stack.until(lambda: (t := table(stack, 'Counted "x"')) and t["truncates"] == 1 and t, what="the truncate is counted")
     assert (seen["schema"], seen["inserts"], seen["updates"], seen["deletes"], seen["truncates"]) == ("public", 10, 3, 2, 1)
     assert seen["events"] == 16 and seen["bytes"] > 16 * 40
@@ -53,7 +46,7 @@ def test_events_are_counted_by_table_and_kind(stack):
     assert table(stack, "untouched")["events"] == 0
     # A new version of the schema is the same table.
     stack.sql('ALTER TABLE "Counted ""x""" ADD more int; INSERT INTO "Counted ""x""" VALUES (1, \'p\')')
-    confirm(stack)
+    stack.confirm(30)
     later = stack.until(lambda: (t := table(stack, 'Counted "x"'))["inserts"] == 11 and t, what="the insert is counted")
     assert later["schema_versions"] == 2 and later["schema_fingerprint"] != seen["schema_fingerprint"]
     assert later["schema_fingerprint"] in [key for key, _, _ in stack.consume("shop.__schema")]
@@ -64,7 +57,7 @@ def test_partitions_are_those_of_the_pipeline_as_altered(stack):
     stack.sql("SELECT walhouse.alter_pipeline('shop', partitions => 5)")
     stack.sql("CREATE TABLE wide (id int PRIMARY KEY)")
     stack.sql("INSERT INTO wide SELECT generate_series(1, 200)")
-    confirm(stack)
+    stack.confirm(30)
     out = subprocess.run(["kcat", "-b", stack.env["KAFKA_BROKERS"], "-L", "-t", "shop.public.wide"], check=True, timeout=30,
                          stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True).stdout
     assert "with 5 partitions" in out
@@ -85,7 +78,7 @@ def test_what_needs_somebody_is_said_with_its_way_out(stack):
     stack.until(lambda: stack.status()["state"] == "waiting_for_kafka", 30, "the wrong brokers do not answer")
     stack.sql("SELECT walhouse.alter_pipeline('shop', brokers => %s)", (stack.env["KAFKA_BROKERS"],))
     stack.until(lambda: stack.status()["state"] == "streaming", 60, "the right ones do")
-    confirm(stack)
+    stack.confirm(30)
 
 
 def test_secrets_are_in_no_catalog_view_log_or_command_line(stack):
@@ -139,7 +132,7 @@ def test_tables_without_a_place_are_counted_by_number(stack):
     stack.sql("CREATE TABLE one (id int PRIMARY KEY); INSERT INTO one VALUES (1);"
               "CREATE TABLE two (id int PRIMARY KEY); INSERT INTO two VALUES (1);"
               "CREATE TABLE three (id int PRIMARY KEY); INSERT INTO three VALUES (1)")
-    confirm(stack)
+    stack.confirm(30)
     stack.until(lambda: stack.status()["tables_uncounted"] == 2, what="two tables have no place")
     assert stack.sql("SELECT count(*) FROM walhouse.tables WHERE events > 0") == [(1,)]
     stack.sql("ALTER SYSTEM RESET walhouse.max_tables")

@@ -34,15 +34,6 @@ def messages(stack, topic):
     return result
 
 
-def confirm(stack):
-    """Waits until the slot has confirmed everything that was committed before the call."""
-    end = stack.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
-    stack.sql("SELECT pg_logical_emit_message(true, 'test', '')")
-    stack.until(lambda: stack.sql(
-        "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name LIKE 'walhouse%%'", (end,))[0][0],
-        what="confirmation")
-
-
 def murmur2(data):
     """As the Java clients compute it."""
     m, mask = 0x5BD1E995, 0xFFFFFFFF
@@ -61,7 +52,7 @@ def murmur2(data):
 def test_rows_go_where_a_java_client_would_send_them(stack):
     stack.sql("CREATE TABLE keyed (id int, name text, PRIMARY KEY (name, id))")
     stack.sql("INSERT INTO keyed SELECT g, 'name ' || g FROM generate_series(1, 300) g")
-    confirm(stack)
+    stack.confirm(30)
     found = messages(stack, "public.keyed")
     assert len(found) == 300
     assert {partition for partition, *_ in found} == {0, 1, 2}
@@ -73,7 +64,7 @@ def test_rows_go_where_a_java_client_would_send_them(stack):
 def test_a_schema_is_in_kafka_before_its_first_row(stack):
     stack.sql("CREATE TABLE evolving (id int PRIMARY KEY); INSERT INTO evolving VALUES (1); "
               "ALTER TABLE evolving ADD note text; INSERT INTO evolving VALUES (2, 'two')")
-    confirm(stack)
+    stack.confirm(30)
     rows = messages(stack, "public.evolving")
     schemas = {key.decode(): time for _, time, key, _ in messages(stack, "__schema")}
     fingerprints = [f"{int.from_bytes(value[5:13], 'little'):016x}" for *_, value in rows]
@@ -84,7 +75,7 @@ def test_a_schema_is_in_kafka_before_its_first_row(stack):
 
 def test_a_truncate_reaches_every_partition(stack):
     stack.sql("CREATE TABLE cleared (id int PRIMARY KEY); INSERT INTO cleared VALUES (1); TRUNCATE cleared")
-    confirm(stack)
+    stack.confirm(30)
     found = messages(stack, "public.cleared")
     assert sorted(partition for partition, _, _, value in found if chr(value[1]) == "T") == [0, 1, 2]
     assert all(key is None for _, _, key, value in found if chr(value[1]) == "T")
@@ -121,7 +112,7 @@ def test_a_row_too_large_for_kafka_becomes_a_dead_letter_and_the_stream_goes_on(
     stack.sql("UPDATE huge SET note = repeat('y', 10485000) WHERE id = 'last'")
     stack.sql("INSERT INTO huge VALUES ('border', repeat('z', 10485760))")
     stack.sql("SELECT pg_logical_emit_message(true, 'outbox', repeat('x', 11 * 1024 * 1024))")
-    confirm(stack)
+    stack.confirm(30)
     assert stack.status()["publisher_starts"] == before
     sent = messages(stack, "public.huge")
     assert sorted((chr(value[1]), key) for *_, key, value in sent) == [
@@ -145,7 +136,7 @@ def test_a_row_too_large_for_kafka_becomes_a_dead_letter_and_the_stream_goes_on(
 def test_a_row_too_large_for_its_topic_alone(stack):
     """The topic takes less than we do: the broker refuses the message, and nothing else is lost with it."""
     stack.sql("CREATE TABLE narrow (id int PRIMARY KEY, note text); INSERT INTO narrow VALUES (0, '')")
-    confirm(stack)
+    stack.confirm(30)
     topic = f"{stack.env['TOPIC_PREFIX']}.public.narrow"
     stack.kafka_tool("kafka.admin.ConfigCommand", "--alter", "--entity-type", "topics", "--entity-name", topic,
                      "--add-config", "max.message.bytes=1500000")
@@ -154,7 +145,7 @@ def test_a_row_too_large_for_its_topic_alone(stack):
     stack.sql("INSERT INTO narrow SELECT g, CASE WHEN g % 10 = 0 THEN "
               "(SELECT string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 100000 + g)) ELSE 'small' END "
               "FROM generate_series(1, 40) g")
-    confirm(stack)
+    stack.confirm(30)
     found = {int.from_bytes(key, "little") for *_, key, _ in messages(stack, "public.narrow")}
     assert found == {g for g in range(41) if g % 10 or g == 0}
     letters = dead_letters(stack)[seen:]

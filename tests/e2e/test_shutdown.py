@@ -30,7 +30,7 @@ def stack():
         running.sql("INSERT INTO load (note) VALUES ('first')")
         running.sql("CREATE TABLE journal (note text)")
         running.sql("INSERT INTO journal SELECT repeat('j', 100) FROM generate_series(1, 300000)")
-        confirm(running)
+        running.confirm()
         yield running
 
 
@@ -114,15 +114,6 @@ def rows_in_kafka(stack, table):
     return len({keys[i:i + 8] for i in range(0, len(keys), 8)})
 
 
-def confirm(stack, seconds=60):
-    """Waits until the slot has confirmed everything that was committed before the call."""
-    end = stack.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
-    stack.sql("SELECT pg_logical_emit_message(true, 'test', '')")
-    stack.until(lambda: stack.sql(
-        "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name LIKE 'walhouse%%'", (end,))[0][0],
-        seconds, "confirmation")
-
-
 def await_backlog(stack):
     """More rows than the publisher takes without an acknowledgement."""
     stack.sql("INSERT INTO load (note) SELECT repeat('x', 200) FROM generate_series(1, %s)", (BACKLOG_ROWS,))
@@ -157,7 +148,7 @@ def test_the_server_stops_in_time(stack, how, kafka):
         stack.start("postgres")
     assert seconds < STOP_SECONDS
     stack.until(lambda: stack.status()["state"] == "streaming", 30, "events flow again")
-    confirm(stack)
+    stack.confirm()
     assert rows_in_kafka(stack, "load") == stack.sql("SELECT count(*) FROM load")[0][0]
 
 
@@ -212,7 +203,7 @@ def test_a_terminated_process_comes_back(stack, who):
                 "another publisher streams")
     assert not is_running(before["publisher_pid"])
     stack.sql("INSERT INTO load (note) VALUES ('after')")
-    confirm(stack)
+    stack.confirm()
     assert rows_in_kafka(stack, "load") == stack.sql("SELECT count(*) FROM load")[0][0]
     cursor.execute("SELECT started = pg_postmaster_start_time() FROM mine")
     assert cursor.fetchone() == (True,)
@@ -239,7 +230,7 @@ def test_memory_is_bounded_while_a_backlog_waits(stack):
     """Kafka is away, and the source goes on: many small rows, some large ones, snapshots. What waits, waits in the WAL."""
     stack.sql("CREATE TABLE large (id bigint PRIMARY KEY, note text); INSERT INTO large VALUES (-1, '')")
     stack.sql("INSERT INTO load (note) VALUES ('this publisher knows the table')")
-    confirm(stack)
+    stack.confirm()
     with kafka_away(stack, "killed"):
         stack.sql("INSERT INTO load (note) SELECT repeat('x', 200) FROM generate_series(1, 400000)")
         for i in range(40):
@@ -256,6 +247,6 @@ def test_memory_is_bounded_while_a_backlog_waits(stack):
     assert publisher_kib < 200 * 1024
     # logical_decoding_work_mem (64 MiB) and what the allocator keeps of it.
     assert walsender_kib < 200 * 1024
-    confirm(stack, 120)
+    stack.confirm(120)
     assert rows_in_kafka(stack, "load") == stack.sql("SELECT count(*) FROM load")[0][0]
     assert rows_in_kafka(stack, "large") == 41

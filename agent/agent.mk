@@ -1,6 +1,6 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main config kafka_config consume consume_schemas consume_lag registry batch budget ddl dlq load load_tables \
+AGENT_SOURCES := main config kafka_config consume consume_schemas consume_lag registry batch budget ddl dlq producer request load load_tables \
 	truncate stopped pipeline clickhouse text metrics \
 	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary

@@ -1,5 +1,5 @@
 /*
- * kafka_config.h - what the agent's consumers and its producer of dead letters have in common.
+ * kafka_config.h - what the agent's consumers and producers have in common.
  */
 #ifndef WALHOUSE_AGENT_KAFKA_CONFIG_H
 #define WALHOUSE_AGENT_KAFKA_CONFIG_H

@@ -197,10 +197,12 @@ Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
     loader->random = (unsigned)loader_now_us(CLOCK_MONOTONIC);
     loader->client = clickhouse_open(config, error);
     loader->dlq = loader->client ? dlq_open(config, error) : NULL;
-    if (loader->dlq && pthread_create(&loader->thread, NULL, run, loader) == 0)
+    loader->requests = loader->dlq ? requests_open(config, error) : NULL;
+    if (loader->requests && pthread_create(&loader->thread, NULL, run, loader) == 0)
         return loader;
-    if (loader->dlq)
+    if (loader->requests)
         (void)status_fail(error, STATUS_FATAL, "cannot start a thread");
+    requests_close(loader->requests);
     dlq_close(loader->dlq);
     clickhouse_close(loader->client);
     (void)pthread_cond_destroy(&loader->changed);
@@ -219,6 +221,7 @@ void loader_stop(Loader *loader)
     (void)pthread_mutex_unlock(&loader->lock);
     clickhouse_cancel(loader->client);
     (void)pthread_join(loader->thread, NULL);
+    requests_close(loader->requests);
     dlq_close(loader->dlq);
     clickhouse_close(loader->client);
     (void)pthread_cond_destroy(&loader->changed);

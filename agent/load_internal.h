@@ -10,12 +10,14 @@
 #include "agent/clickhouse.h"
 #include "agent/dlq.h"
 #include "agent/load.h"
+#include "agent/request.h"
 
 struct Loader {
     const Config *config;
     Metrics *metrics;
     ClickHouse *client;
     Dlq *dlq;
+    Requests *requests;
     bool system_ready; /* the agent's own tables are there */
     unsigned random;   /* for jitter */
     pthread_t thread;

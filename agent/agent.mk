@@ -1,7 +1,9 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main config kafka_config consume consume_schemas consume_lag registry batch budget ddl dlq producer request load load_tables \
-	truncate stopped pipeline clickhouse text metrics \
+AGENT_SOURCES := main run config rules table_state metrics text \
+	kafka_config consume consume_schemas consume_lag producer request \
+	registry batch budget truncate stopped pipeline \
+	clickhouse ddl dlq load load_tables \
 	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
@@ -9,7 +11,7 @@ AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)
 
 PROGRAMS += $(BUILD)/bin/walhouse-agent
 
-AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd inih))$(AGENT_LIBS)
+AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd))$(AGENT_LIBS)
 
 # Others' headers are not held to our warnings.
 $(BUILD)/obj/agent/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS)) -D_GNU_SOURCE
@@ -28,11 +30,16 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
-	$(BUILD)/tests/agent_truncate_test
+	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test
 
-$(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o
+$(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/rules.o \
+		$(BUILD)/obj/lib/ini.o
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -linih -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_table_state_test: $(BUILD)/obj/agent/table_state_test.o $(BUILD)/obj/agent/table_state.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
 
 $(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/agent/budget.o
 	@mkdir -p $(@D)

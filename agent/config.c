@@ -1,15 +1,17 @@
 /*
- * config.c - the agent's settings; see config.h. Reading the INI syntax is libinih's.
+ * config.c - the agent's settings; see config.h. Reading the INI syntax is lib/ini's.
  */
 #include "agent/config.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/ini.h"
+
+#define TABLE_SECTION      "table "
 #define KEY_BYTES_MAX      128
 #define PASSWORD_BYTES_MAX 1024
 
@@ -109,7 +111,9 @@ bool config_init(Config *config)
 {
     char unused[80];
 
-    *config = (Config){0};
+    *config = (Config){.rules = rules_new()};
+    if (config->rules == NULL)
+        return false;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (set_option(config, &options[i], options[i].value ? options[i].value : "", unused,
                        sizeof unused)) {
@@ -129,6 +133,7 @@ void config_fini(Config *config)
         explicit_bzero(config->clickhouse_password, strlen(config->clickhouse_password));
         free(config->clickhouse_password);
     }
+    rules_free(config->rules);
     *config = (Config){0};
 }
 
@@ -187,11 +192,9 @@ static const Option *nearest_option(const char *name)
 typedef struct Reading {
     Config *config;
     Error *error;
-    bool failed;
 } Reading;
 
-/* libinih's callback: 0 stops the reading. */
-static int take_line(void *context, const char *section, const char *name, const char *value)
+static bool take_setting(void *context, const char *section, const char *name, const char *value)
 {
     Reading *reading = context;
     char given[KEY_BYTES_MAX];
@@ -199,21 +202,20 @@ static int take_line(void *context, const char *section, const char *name, const
     char buffer[80];
     const char *problem;
 
+    if (strncmp(section, TABLE_SECTION, sizeof TABLE_SECTION - 1) == 0)
+        return rules_take(reading->config->rules, section, name, value, reading->error) == STATUS_OK;
     (void)snprintf(given, sizeof given, "[%s] %s", section, name);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (strcmp(options[i].section, section) != 0 || strcmp(options[i].name, name) != 0)
             continue;
         problem = set_option(reading->config, &options[i], value, buffer, sizeof buffer);
-        if (problem == NULL)
-            return 1;
-        reading->failed = true;
-        (void)status_fail(reading->error, STATUS_FATAL, "%s = %s: %s", given, value, problem);
-        return 0;
+        if (problem)
+            (void)status_fail(reading->error, STATUS_FATAL, "%s = %s: %s", given, value, problem);
+        return problem == NULL;
     }
     full_name(nearest_option(given), nearest, sizeof nearest);
-    reading->failed = true;
     (void)status_fail(reading->error, STATUS_FATAL, "unknown setting %s; did you mean %s?", given, nearest);
-    return 0;
+    return false;
 }
 
 static Status read_password(Config *config, Error *error)
@@ -239,19 +241,22 @@ static Status read_password(Config *config, Error *error)
 Status config_read(Config *config, const char *path, Error *error)
 {
     Reading reading = {.config = config, .error = error};
-    int line = ini_parse(path, take_line, &reading);
+    Error reason;
+    int line;
 
-    if (line == -1)
+    switch (ini_read(path, take_setting, &reading, &line)) {
+    case INI_OK:
+        break;
+    case INI_CANNOT_OPEN:
         return status_fail(error, STATUS_FATAL, "cannot open configuration file %s: %s", path,
                            strerror(errno));
-    if (reading.failed) {
-        Error reason = *error;
-
-        return status_fail(error, STATUS_FATAL, "%.100s, line %d: %.380s", path, line, reason.text);
-    }
-    if (line != 0)
+    case INI_SYNTAX:
         return status_fail(error, STATUS_FATAL, "%s, line %d: neither [section], name = value, nor comment",
                            path, line);
+    case INI_REFUSED:
+        reason = *error;
+        return status_fail(error, STATUS_FATAL, "%.100s, line %d: %.380s", path, line, reason.text);
+    }
     return config->clickhouse_password_file[0] ? read_password(config, error) : STATUS_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "agent/rules.h"
 #include "agent/status.h"
 
 /* Strings are owned by the Config. */
@@ -32,6 +33,7 @@ typedef struct Config {
     int64_t batch_max_delay_ms;
     int64_t batch_max_parts_per_second;
     int64_t kafka_queue_kbytes;
+    Rules *rules; /* of the sections [table ...] */
 } Config;
 
 /* All defaults. false: out of memory. */
@@ -40,7 +42,8 @@ void config_fini(Config *config);
 
 /*
  * Reads an INI file over the defaults, then the password file if one is named. STATUS_FATAL with the line,
- * the key and what it takes; an unknown key is refused with the nearest known one.
+ * the key and what it takes; an unknown key is refused with the nearest known one. Sections that begin with
+ * "table " are rules_take()'s.
  */
 Status config_read(Config *config, const char *path, Error *error);
 

@@ -380,7 +380,7 @@ static void run_queries(Dashboard *d, json_t *queries, json_t *errors)
 
 /* ---- the whole ---- */
 
-const char *dashboard_state(const Metrics *metrics, bool clickhouse_answers)
+const char *dashboard_state(Metrics *metrics, bool clickhouse_answers)
 {
     if (!atomic_load(&metrics->kafka_reachable))
         return "waiting_for_kafka";
@@ -388,7 +388,7 @@ const char *dashboard_state(const Metrics *metrics, bool clickhouse_answers)
         return "starting";
     if (!clickhouse_answers || !atomic_load(&metrics->clickhouse_reachable))
         return "waiting_for_clickhouse";
-    return atomic_load(&metrics->tables_stopped) > 0 ? "table_stopped" : "running";
+    return table_states_count(&metrics->tables, TABLE_STOPPED) > 0 ? "table_stopped" : "running";
 }
 
 static json_t *make_lag(Dashboard *d)

@@ -33,6 +33,6 @@ Status dashboard_probe_clickhouse(Dashboard *dashboard, Error *error);
 
 /* In one word: waiting_for_kafka, starting, waiting_for_clickhouse, table_stopped or running. The metrics
  * know of ClickHouse only what inserts meet; clickhouse_answers is what the caller has just seen. */
-const char *dashboard_state(const Metrics *metrics, bool clickhouse_answers);
+const char *dashboard_state(Metrics *metrics, bool clickhouse_answers);
 
 #endif

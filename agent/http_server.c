@@ -62,6 +62,16 @@ static void add_reason(json_t *reasons, const char *what, const char *why)
     (void)json_array_append_new(reasons, reason ? reason : json_string(what));
 }
 
+static void add_stopped(void *context, const TableState *state)
+{
+    char why[TABLE_NAME_BYTES + TABLE_REASON_BYTES + TABLE_WAY_BYTES + 8];
+
+    if (state->kind != TABLE_STOPPED)
+        return;
+    (void)snprintf(why, sizeof why, "%s: %s; %s", state->table, state->reason, state->way_out);
+    add_reason(context, "a table is stopped", why);
+}
+
 static void answer_ready(void *context, const HttpdRequest *request, HttpdResponse *response)
 {
     const HttpServer *server = context;
@@ -84,10 +94,7 @@ static void answer_ready(void *context, const HttpdRequest *request, HttpdRespon
         metrics_get_error(metrics, text, sizeof text);
         add_reason(reasons, "ClickHouse does not take rows", text);
     }
-    if (atomic_load(&metrics->tables_stopped) > 0) {
-        metrics_get_stopped(metrics, text, sizeof text);
-        add_reason(reasons, "a table is stopped", text);
-    }
+    table_states_each(&metrics->tables, add_stopped, reasons);
     ready = reasons && json_array_size(reasons) == 0;
     reply_json(response, ready ? 200 : 503,
                json_pack("{s:b, s:s, s:o}", "ready", ready, "state", dashboard_state(metrics, answers),

@@ -261,8 +261,10 @@ static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error 
     if (status != STATUS_STOP)
         return status;
     buffer->stopped = true;
-    metrics_set_stopped(loader->metrics, error->text);
-    log_error("table %s is stopped: %s", buffer->table->view_name, error->text);
+    metrics_set_error(loader->metrics, error->text);
+    if (table_states_set(&loader->metrics->tables, buffer->table->view_name, TABLE_STOPPED, "refused",
+                         error->text, "mend the table in ClickHouse: it is tried again every ten seconds"))
+        log_error("table %s is stopped: %s", buffer->table->view_name, error->text);
     return STATUS_OK;
 }
 
@@ -312,5 +314,8 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
             status = work_on_table(loader, (TableJob){batch, buffer, &batch->sweeps[i].sweep}, truncate_rows,
                                    error);
     }
+    for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
+        if (!is_stopped(batch, &batch->tables[i]))
+            table_states_loaded(&loader->metrics->tables, batch->tables[i].table->view_name);
     return status;
 }

@@ -31,11 +31,17 @@ const char *reason_code(Reason reason)
 bool metrics_init(Metrics *metrics)
 {
     memset(metrics, 0, sizeof *metrics);
-    return pthread_mutex_init(&metrics->lock, NULL) == 0;
+    if (!table_states_init(&metrics->tables))
+        return false;
+    if (pthread_mutex_init(&metrics->lock, NULL) == 0)
+        return true;
+    table_states_fini(&metrics->tables);
+    return false;
 }
 
 void metrics_fini(Metrics *metrics)
 {
+    table_states_fini(&metrics->tables);
     (void)pthread_mutex_destroy(&metrics->lock);
 }
 
@@ -62,25 +68,10 @@ void metrics_set_error(Metrics *metrics, const char *text)
     (void)pthread_mutex_unlock(&metrics->lock);
 }
 
-void metrics_set_stopped(Metrics *metrics, const char *reason)
-{
-    metrics_set_error(metrics, reason);
-    (void)pthread_mutex_lock(&metrics->lock);
-    (void)snprintf(metrics->stopped_reason, sizeof metrics->stopped_reason, "%s", reason);
-    (void)pthread_mutex_unlock(&metrics->lock);
-}
-
 void metrics_get_error(Metrics *metrics, char *text, size_t size)
 {
     (void)pthread_mutex_lock(&metrics->lock);
     (void)snprintf(text, size, "%s", metrics->last_error);
-    (void)pthread_mutex_unlock(&metrics->lock);
-}
-
-void metrics_get_stopped(Metrics *metrics, char *text, size_t size)
-{
-    (void)pthread_mutex_lock(&metrics->lock);
-    (void)snprintf(text, size, "%s", metrics->stopped_reason);
     (void)pthread_mutex_unlock(&metrics->lock);
 }
 
@@ -116,6 +107,39 @@ static void put_dead_letters(Text *text, Metrics *metrics)
     for (int i = 0; i < REASON_COUNT; i++)
         text_appendf(text, "walhouse_agent_dead_letters_total{reason=\"%s\"} %" PRIu64 "\n",
                      reason_code((Reason)i), (uint64_t)atomic_load(&metrics->dead_letters[i]));
+}
+
+/* A label's value, escaped. */
+static void append_label(Text *text, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == '\n')
+            text_append(text, "\\n", 2);
+        else
+            text_appendf(text, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
+    }
+}
+
+static void put_state(void *context, const TableState *state)
+{
+    Text *text = context;
+
+    text_appendf(text, "walhouse_agent_table_state{table=\"");
+    append_label(text, state->table);
+    text_appendf(text, "\",state=\"%s\",code=\"", table_state_name(state->kind));
+    append_label(text, state->code);
+    text_appendf(text, "\"} 1\n");
+}
+
+static void put_tables(Text *text, TableStates *tables)
+{
+    put_number(text, "tables_stopped", "gauge",
+               "Tables whose rows wait in Kafka because they cannot be loaded.",
+               table_states_count(tables, TABLE_STOPPED));
+    put_number(text, "tables_filling", "gauge", "Tables that are not whole until a snapshot has passed.",
+               table_states_count(tables, TABLE_FILLING));
+    put_help(text, "table_state", "gauge", "1 for each state of a table that does not simply load.");
+    table_states_each(tables, put_state, text);
 }
 
 static void put_memory(Text *text)
@@ -162,9 +186,7 @@ char *metrics_render(Metrics *m, size_t *size)
     put_number(&text, "schemas_total", "counter", "Schema versions read from the schema topic.",
                atomic_load(&m->schemas));
     put_number(&text, "batch_rows", "gauge", "Rows in the batch being filled.", atomic_load(&m->batch_rows));
-    put_number(&text, "tables_stopped", "gauge",
-               "Tables whose rows wait in Kafka because they cannot be loaded.",
-               (uint64_t)atomic_load(&m->tables_stopped));
+    put_tables(&text, &m->tables);
     put_number(&text, "kafka_up", "gauge", "1 while Kafka answers.", atomic_load(&m->kafka_reachable));
     put_number(&text, "clickhouse_up", "gauge", "1 while ClickHouse answers.",
                atomic_load(&m->clickhouse_reachable));

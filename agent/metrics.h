@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/table_state.h"
+
 /* Why a message became a dead letter; the codes are those of docs/wire-format.md. */
 typedef enum Reason {
     REASON_UNDECODABLE,
@@ -50,12 +52,11 @@ typedef struct Metrics {
     atomic_bool registry_loaded;
     atomic_bool kafka_reachable;
     atomic_bool clickhouse_reachable;
-    atomic_int_fast64_t tables_stopped;
+    TableStates tables;
 
     pthread_mutex_t lock; /* of what follows */
     char last_error[512]; /* empty: none */
     int64_t last_error_at_ms;
-    char stopped_reason[512]; /* of the last table that was stopped */
 } Metrics;
 
 /* false: no mutex to be had. */
@@ -65,9 +66,6 @@ void metrics_fini(Metrics *metrics);
 void metrics_observe(Histogram *histogram, int64_t us);
 void metrics_set_error(Metrics *metrics, const char *text);
 void metrics_get_error(Metrics *metrics, char *text, size_t size);
-/* Why the last table was stopped, for /readyz. */
-void metrics_set_stopped(Metrics *metrics, const char *reason);
-void metrics_get_stopped(Metrics *metrics, char *text, size_t size);
 
 /* All metrics in Prometheus's text format, malloc'ed; NULL: out of memory. */
 char *metrics_render(Metrics *metrics, size_t *size);

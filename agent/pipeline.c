@@ -264,8 +264,6 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
     }
     if (count > 0)
         consumer_commit(p->consumer, offsets, count, wait);
-    if (batch->loaded && batch->rows + batch->truncates > 0)
-        atomic_store(&p->metrics->tables_stopped, stopped_tables(&p->stopped));
     free(offsets);
     /* The topics' names that were remembered belong to messages that go now. */
     p->checked_topic = NULL;
@@ -333,6 +331,7 @@ static void on_revoke(void *context)
     if (p->loader && !flush(p, REVOKE_WAIT_MS))
         log_warning(
             "partitions are given away before their rows are loaded: the next owner reads them again");
+    table_states_forget_stopped(&p->metrics->tables);
 }
 
 /* The batch is full and the loader is busy: nothing is taken from Kafka, but the group must see that the

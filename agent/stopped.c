@@ -34,20 +34,6 @@ bool stopped_has(const Stopped *stopped, const char *topic, int32_t partition)
     return false;
 }
 
-int64_t stopped_tables(const Stopped *stopped)
-{
-    int64_t tables = 0;
-
-    for (size_t i = 0; i < stopped->count; i++) {
-        bool counted = false;
-
-        for (size_t before = 0; before < i && !counted; before++)
-            counted = strcmp(stopped->partitions[before].topic, stopped->partitions[i].topic) == 0;
-        tables += !counted;
-    }
-    return tables;
-}
-
 static Status stop_partition(Stopped *stopped, Consumer *consumer, const PartitionRange *range, Error *error)
 {
     StoppedPartition *grown = realloc(stopped->partitions, (stopped->count + 1) * sizeof *grown);

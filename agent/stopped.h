@@ -24,8 +24,6 @@ typedef struct Stopped {
 void stopped_fini(Stopped *stopped);
 
 bool stopped_has(const Stopped *stopped, const char *topic, int32_t partition);
-/* How many tables they belong to. */
-int64_t stopped_tables(const Stopped *stopped);
 
 /*
  * Stops what the loader stopped in loaded: every partition goes back to the first message that is in either

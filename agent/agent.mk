@@ -1,6 +1,6 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main run config rules table_state metrics text \
+AGENT_SOURCES := main run config rules nearest filter scalar table_state metrics text \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry batch budget truncate stopped pipeline \
 	clickhouse ddl dlq load load_tables \
@@ -30,10 +30,11 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
-	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test
+	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_filter_test \
+	$(BUILD)/tests/agent_rules_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/rules.o \
-		$(BUILD)/obj/lib/ini.o
+		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/lib/ini.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
@@ -54,3 +55,13 @@ $(BUILD)/tests/agent_truncate_test: $(BUILD)/obj/agent/truncate_test.o $(BUILD)/
 		$(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
+
+$(BUILD)/tests/agent_filter_test: $(BUILD)/obj/agent/filter_test.o $(BUILD)/obj/agent/filter.o $(BUILD)/obj/agent/scalar.o \
+		$(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_rules_test: $(BUILD)/obj/agent/rules_test.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/agent/nearest.o \
+		$(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/nearest.h"
 #include "lib/ini.h"
 
 #define TABLE_SECTION      "table "
-#define KEY_BYTES_MAX      128
+#define KEY_BYTES_MAX      (NEAREST_BYTES_MAX + 1)
 #define PASSWORD_BYTES_MAX 1024
 
 typedef enum OptionType { OPTION_TEXT, OPTION_NUMBER } OptionType;
@@ -61,6 +62,7 @@ static const Option options[] = {
     TEXT("http", "listen", http_listen, "127.0.0.1:8080", "address of health, metrics and dashboard"),
     TEXT("http", "dashboard", http_dashboard, "", "folder of the dashboard's pages; empty: none"),
     TEXT("http", "queries", http_queries, "", "folder of NAME.sql whose rows /api/summary adds; empty: none"),
+    TEXT("rules", "salt_file", rules_salt_file, "", "file whose first line is the secret of masks by hash"),
     TEXT("log", "level", log_level, "info", "debug, info, warning or error"),
 };
 
@@ -137,34 +139,6 @@ void config_fini(Config *config)
     *config = (Config){0};
 }
 
-/* Edits that turn a into b (Levenshtein); both are cut to KEY_BYTES_MAX - 1 bytes. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[KEY_BYTES_MAX];
-    size_t a_size = strnlen(a, KEY_BYTES_MAX - 1);
-    size_t b_size = strnlen(b, KEY_BYTES_MAX - 1);
-
-    for (size_t j = 0; j <= b_size; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_size; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b_size; j++) {
-            size_t above = row[j];
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            if (above + 1 < best)
-                best = above + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-            diagonal = above;
-        }
-    }
-    return row[b_size];
-}
-
 static void full_name(const Option *option, char *buffer, size_t size)
 {
     (void)snprintf(buffer, size, "[%s] %s", option->section, option->name);
@@ -180,7 +154,7 @@ static const Option *nearest_option(const char *name)
         size_t d;
 
         full_name(&options[i], candidate, sizeof candidate);
-        d = distance(name, candidate);
+        d = nearest_distance(name, candidate);
         if (d < best_distance) {
             best_distance = d;
             best = &options[i];
@@ -257,7 +231,9 @@ Status config_read(Config *config, const char *path, Error *error)
         reason = *error;
         return status_fail(error, STATUS_FATAL, "%.100s, line %d: %.380s", path, line, reason.text);
     }
-    return config->clickhouse_password_file[0] ? read_password(config, error) : STATUS_OK;
+    if (config->clickhouse_password_file[0] && read_password(config, error) != STATUS_OK)
+        return STATUS_FATAL;
+    return rules_finish(config->rules, config->rules_salt_file, error);
 }
 
 Status config_check(const Config *config, Error *error)

@@ -27,6 +27,7 @@ typedef struct Config {
     char *http_dashboard;
     char *http_queries;
     char *log_level;
+    char *rules_salt_file;
     int64_t clickhouse_timeout_s;
     int64_t batch_max_rows;
     int64_t batch_max_bytes;

@@ -1,6 +1,6 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main run config rules nearest filter scalar table_state metrics text \
+AGENT_SOURCES := main run config config_help rules nearest filter scalar table_state metrics text \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry batch budget truncate stopped pipeline \
 	clickhouse ddl dlq load load_tables \
@@ -9,7 +9,7 @@ AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)
 
-PROGRAMS += $(BUILD)/bin/walhouse-agent
+PROGRAMS += $(BUILD)/bin/walhouse-agent $(BUILD)/man/walhouse-agent.1
 
 AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd))$(AGENT_LIBS)
 
@@ -19,6 +19,10 @@ $(BUILD)/obj/agent/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS))
 $(BUILD)/bin/walhouse-agent: $(AGENT_OBJECTS) $(AGENT_COMMON_OBJECTS) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
+
+$(BUILD)/man/walhouse-agent.1: $(BUILD)/bin/walhouse-agent
+	@mkdir -p $(@D)
+	$< --man >$@
 
 # Puts events into Kafka as the publisher would, for tests of the agent alone.
 AGENT_PRODUCE := $(BUILD)/tests/produce_events
@@ -33,8 +37,9 @@ UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test 
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_filter_test \
 	$(BUILD)/tests/agent_rules_test
 
-$(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/rules.o \
-		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/lib/ini.o
+$(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
+		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
+		$(BUILD)/obj/lib/log_limit.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 

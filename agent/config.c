@@ -9,24 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/config_internal.h"
 #include "agent/nearest.h"
 #include "lib/ini.h"
+#include "lib/log.h"
 
 #define TABLE_SECTION      "table "
 #define KEY_BYTES_MAX      (NEAREST_BYTES_MAX + 1)
 #define PASSWORD_BYTES_MAX 1024
-
-typedef enum OptionType { OPTION_TEXT, OPTION_NUMBER } OptionType;
-
-typedef struct Option {
-    const char *section;
-    const char *name;
-    OptionType type;
-    size_t offset;     /* in Config */
-    const char *value; /* the default; NULL: must be given */
-    int64_t min, max;
-    const char *help;
-} Option;
 
 #define TEXT(section, name, field, value, help)                                                              \
     {                                                                                                        \
@@ -64,9 +54,16 @@ static const Option options[] = {
     TEXT("http", "queries", http_queries, "", "folder of NAME.sql whose rows /api/summary adds; empty: none"),
     TEXT("rules", "salt_file", rules_salt_file, "", "file whose first line is the secret of masks by hash"),
     TEXT("log", "level", log_level, "info", "debug, info, warning or error"),
+    TEXT("log", "format", log_format, "text", "text, or json: one object a line"),
 };
 
 #define OPTION_COUNT (sizeof options / sizeof options[0])
+
+const Option *config_options(size_t *count)
+{
+    *count = OPTION_COUNT;
+    return options;
+}
 
 static char **text_of(Config *config, const Option *option)
 {
@@ -136,31 +133,52 @@ void config_fini(Config *config)
         free(config->clickhouse_password);
     }
     rules_free(config->rules);
+    free(config->path);
     *config = (Config){0};
 }
 
-static void full_name(const Option *option, char *buffer, size_t size)
+/* How a setting is called: [section] name in the file, SECTION_NAME in the environment. */
+typedef void (*NameOf)(const Option *option, char *buffer, size_t size);
+
+static void name_in_file(const Option *option, char *buffer, size_t size)
 {
     (void)snprintf(buffer, size, "[%s] %s", option->section, option->name);
 }
 
-static const Option *nearest_option(const char *name)
+void config_environment_name(const Option *option, char *buffer, size_t size)
 {
-    const Option *best = &options[0];
-    size_t best_distance = SIZE_MAX;
+    (void)snprintf(buffer, size, CONFIG_ENVIRONMENT "%s_%s", option->section, option->name);
+    for (; *buffer; buffer++)
+        if (*buffer >= 'a' && *buffer <= 'z')
+            *buffer = (char)(*buffer - 'a' + 'A');
+}
+
+/* Sets the option that is called so, or says which one may have been meant. */
+static Status take_named(Config *config, const char *given, const char *value, NameOf name_of, Error *error)
+{
+    char nearest[KEY_BYTES_MAX] = "";
+    size_t nearest_distance_yet = SIZE_MAX;
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        char candidate[KEY_BYTES_MAX];
-        size_t d;
+        char name[KEY_BYTES_MAX];
+        char buffer[80];
+        size_t distance;
 
-        full_name(&options[i], candidate, sizeof candidate);
-        d = nearest_distance(name, candidate);
-        if (d < best_distance) {
-            best_distance = d;
-            best = &options[i];
+        name_of(&options[i], name, sizeof name);
+        if (strcmp(name, given) == 0) {
+            const char *problem = set_option(config, &options[i], value, buffer, sizeof buffer);
+
+            return problem ? status_fail(error, STATUS_FATAL, "%s = %s: %s", given, value, problem)
+                           : STATUS_OK;
         }
+        distance = nearest_distance(given, name);
+        if (distance < nearest_distance_yet)
+            (void)snprintf(nearest, sizeof nearest, "%s", name);
+        if (distance < nearest_distance_yet)
+            nearest_distance_yet = distance;
     }
-    return best;
+    /* Without its value, which may be a secret that somebody put in the wrong place. */
+    return status_fail(error, STATUS_FATAL, "unknown setting %s; did you mean %s?", given, nearest);
 }
 
 typedef struct Reading {
@@ -172,24 +190,49 @@ static bool take_setting(void *context, const char *section, const char *name, c
 {
     Reading *reading = context;
     char given[KEY_BYTES_MAX];
-    char nearest[KEY_BYTES_MAX];
-    char buffer[80];
-    const char *problem;
 
     if (strncmp(section, TABLE_SECTION, sizeof TABLE_SECTION - 1) == 0)
         return rules_take(reading->config->rules, section, name, value, reading->error) == STATUS_OK;
     (void)snprintf(given, sizeof given, "[%s] %s", section, name);
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(options[i].section, section) != 0 || strcmp(options[i].name, name) != 0)
-            continue;
-        problem = set_option(reading->config, &options[i], value, buffer, sizeof buffer);
-        if (problem)
-            (void)status_fail(reading->error, STATUS_FATAL, "%s = %s: %s", given, value, problem);
-        return problem == NULL;
+    return take_named(reading->config, given, value, name_in_file, reading->error) == STATUS_OK;
+}
+
+static Status read_file(Config *config, const char *path, Error *error)
+{
+    Reading reading = {.config = config, .error = error};
+    Error reason;
+    int line;
+
+    switch (ini_read(path, take_setting, &reading, &line)) {
+    case INI_CANNOT_OPEN:
+        return status_fail(error, STATUS_FATAL, "cannot open configuration file %s: %s", path,
+                           strerror(errno));
+    case INI_SYNTAX:
+        return status_fail(error, STATUS_FATAL, "%s, line %d: neither [section], name = value, nor comment",
+                           path, line);
+    case INI_REFUSED:
+        reason = *error;
+        return status_fail(error, STATUS_FATAL, "%.100s, line %d: %.380s", path, line, reason.text);
+    case INI_OK:
+        break;
     }
-    full_name(nearest_option(given), nearest, sizeof nearest);
-    (void)status_fail(reading->error, STATUS_FATAL, "unknown setting %s; did you mean %s?", given, nearest);
-    return false;
+    return STATUS_OK;
+}
+
+static Status read_environment(Config *config, const char *const *environment, Error *error)
+{
+    Status status = STATUS_OK;
+
+    for (; *environment && status == STATUS_OK; environment++) {
+        const char *equals = strchr(*environment, '=');
+        char given[KEY_BYTES_MAX];
+
+        if (equals == NULL || strncmp(*environment, CONFIG_ENVIRONMENT, sizeof CONFIG_ENVIRONMENT - 1) != 0)
+            continue;
+        (void)snprintf(given, sizeof given, "%.*s", (int)(equals - *environment), *environment);
+        status = take_named(config, given, equals + 1, config_environment_name, error);
+    }
+    return status;
 }
 
 static Status read_password(Config *config, Error *error)
@@ -212,56 +255,77 @@ static Status read_password(Config *config, Error *error)
     return got ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory");
 }
 
-Status config_read(Config *config, const char *path, Error *error)
+Status config_read(Config *config, const char *path, const char *const *environment, Error *error)
 {
-    Reading reading = {.config = config, .error = error};
-    Error reason;
-    int line;
+    Status status = STATUS_OK;
 
-    switch (ini_read(path, take_setting, &reading, &line)) {
-    case INI_OK:
-        break;
-    case INI_CANNOT_OPEN:
-        return status_fail(error, STATUS_FATAL, "cannot open configuration file %s: %s", path,
-                           strerror(errno));
-    case INI_SYNTAX:
-        return status_fail(error, STATUS_FATAL, "%s, line %d: neither [section], name = value, nor comment",
-                           path, line);
-    case INI_REFUSED:
-        reason = *error;
-        return status_fail(error, STATUS_FATAL, "%.100s, line %d: %.380s", path, line, reason.text);
-    }
-    if (config->clickhouse_password_file[0] && read_password(config, error) != STATUS_OK)
-        return STATUS_FATAL;
-    return rules_finish(config->rules, config->rules_salt_file, error);
+    if (path && !set_text(&config->path, path))
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    if (path)
+        status = read_file(config, path, error);
+    if (status == STATUS_OK)
+        status = read_environment(config, environment, error);
+    if (status == STATUS_OK && config->clickhouse_password_file[0])
+        status = read_password(config, error);
+    return status == STATUS_OK ? rules_finish(config->rules, config->rules_salt_file, error) : status;
 }
 
 Status config_check(const Config *config, Error *error)
 {
+    LogLevel level;
+    LogFormat format;
+
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (options[i].value == NULL && (*text_of((Config *)config, &options[i]))[0] == '\0')
             return status_fail(error, STATUS_FATAL, "[%s] %s is missing: %s", options[i].section,
                                options[i].name, options[i].help);
+    if (strchr(config->clickhouse_url, '@'))
+        return status_fail(error, STATUS_FATAL,
+                           "[clickhouse] url holds an @: a user is set by [clickhouse] user, a password by "
+                           "password_file, because addresses are logged");
     if (strncmp(config->clickhouse_url, "http://", 7) != 0 &&
         strncmp(config->clickhouse_url, "https://", 8) != 0)
         return status_fail(error, STATUS_FATAL,
                            "[clickhouse] url = %s: it takes http://host:port or https://host:port",
                            config->clickhouse_url);
+    if (!log_level_parse(config->log_level, &level))
+        return status_fail(error, STATUS_FATAL, "[log] level = %s: it takes debug, info, warning or error",
+                           config->log_level);
+    if (!log_format_parse(config->log_format, &format))
+        return status_fail(error, STATUS_FATAL, "[log] format = %s: it takes text or json",
+                           config->log_format);
     return STATUS_OK;
 }
 
-void config_print_help(FILE *out)
+static bool is_equal(const Config *a, const Config *b, const Option *option)
 {
-    const char *section = "";
+    if (option->type == OPTION_NUMBER)
+        return *number_of((Config *)a, option) == *number_of((Config *)b, option);
+    return strcmp(*text_of((Config *)a, option), *text_of((Config *)b, option)) == 0;
+}
 
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(section, options[i].section) != 0)
-            (void)fprintf(out, "  [%s]\n", options[i].section);
-        section = options[i].section;
-        (void)fprintf(out, "    %-21s %s", options[i].name, options[i].help);
-        if (options[i].value == NULL)
-            (void)fprintf(out, " (required)\n");
-        else
-            (void)fprintf(out, " (%s)\n", options[i].value[0] ? options[i].value : "empty");
-    }
+Status config_reread(const Config *running, const char *const *environment, Config *fresh, Error *error)
+{
+    Status status;
+
+    if (!config_init(fresh))
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    status = config_read(fresh, running->path, environment, error);
+    if (status == STATUS_OK)
+        status = config_check(fresh, error);
+    for (size_t i = 0; i < OPTION_COUNT && status == STATUS_OK; i++)
+        if (!is_equal(running, fresh, &options[i]) && strcmp(options[i].section, "log") != 0)
+            log_warning("[%s] %s was changed: that takes a restart", options[i].section, options[i].name);
+    return status;
+}
+
+void config_set_log(const Config *config)
+{
+    LogLevel level;
+    LogFormat format;
+
+    if (log_level_parse(config->log_level, &level))
+        log_set_level(level);
+    if (log_format_parse(config->log_format, &format))
+        log_set_format(format);
 }

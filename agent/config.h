@@ -1,6 +1,6 @@
 /*
- * config.h - the agent's settings: one table of options gives the parser, the defaults, the help and the
- * reference page.
+ * config.h - the agent's settings: one table of options gives the parser, the defaults, the names in the
+ * environment, the help and the manual page.
  */
 #ifndef WALHOUSE_AGENT_CONFIG_H
 #define WALHOUSE_AGENT_CONFIG_H
@@ -14,6 +14,7 @@
 
 /* Strings are owned by the Config. */
 typedef struct Config {
+    char *path; /* of the file; NULL: none */
     char *kafka_brokers;
     char *kafka_topic_prefix;
     char *kafka_group; /* "": walhouse-agent-<topic_prefix> */
@@ -28,6 +29,7 @@ typedef struct Config {
     char *http_queries;
     char *log_level;
     char *rules_salt_file;
+    char *log_format;
     int64_t clickhouse_timeout_s;
     int64_t batch_max_rows;
     int64_t batch_max_bytes;
@@ -41,17 +43,30 @@ typedef struct Config {
 bool config_init(Config *config);
 void config_fini(Config *config);
 
+/* Variables of the environment that begin so are settings, and none may be unknown. */
+#define CONFIG_ENVIRONMENT "WALHOUSE_AGENT_"
+
 /*
- * Reads an INI file over the defaults, then the password file if one is named. STATUS_FATAL with the line,
- * the key and what it takes; an unknown key is refused with the nearest known one. Sections that begin with
- * "table " are rules_take()'s.
+ * Reads an INI file over the defaults (path NULL: none), then the environment (as environ), then the password
+ * file if one is named. STATUS_FATAL with the line, the key and what it takes; an unknown key is refused with
+ * the nearest known one. Sections that begin with "table " are rules_take()'s.
  */
-Status config_read(Config *config, const char *path, Error *error);
+Status config_read(Config *config, const char *path, const char *const *environment, Error *error);
+
+/*
+ * Reads the running one's file again, into *fresh (config_fini() it, also after a failure), and checks it.
+ * What differs and takes a restart is said in the log.
+ */
+Status config_reread(const Config *running, const char *const *environment, Config *fresh, Error *error);
 
 /* Are the settings complete and sensible together? */
 Status config_check(const Config *config, Error *error);
 
-/* Prints every option with its default and meaning. */
+/* Puts the settings of the log in force. */
+void config_set_log(const Config *config);
+
+/* Prints every option with its default and meaning, as text and for a manual page (troff, man macros). */
 void config_print_help(FILE *out);
+void config_print_manual(FILE *out);
 
 #endif

@@ -21,10 +21,12 @@ static char *write_file(const char *text)
     return path;
 }
 
+static const char *const no_environment[] = {NULL};
+
 static Status read_text(Config *config, const char *text, Error *error)
 {
     char *path = write_file(text);
-    Status status = config_read(config, path, error);
+    Status status = config_read(config, path, no_environment, error);
 
     assert_int_equal(unlink(path), 0);
     free(path);
@@ -97,8 +99,39 @@ static void test_refusals(void **state)
     assert_refused("[kafka]\nbrokers = x:1\n", "[kafka] topic_prefix is missing");
     assert_refused("[kafka]\nbrokers = x:1\ntopic_prefix = p\n[clickhouse]\nurl = file:///etc/passwd\n",
                    "it takes http://");
+    assert_refused("[kafka]\nbrokers = x:1\ntopic_prefix = p\n[clickhouse]\nurl = http://me:s3cret@c:8123\n",
+                   "url holds an @");
+    assert_refused("[kafka]\nbrokers = x:1\ntopic_prefix = p\n[log]\nlevel = loud\n", "it takes debug, info");
+    assert_refused("[kafka]\nbrokers = x:1\ntopic_prefix = p\n[log]\nformat = xml\n",
+                   "it takes text or json");
     assert_refused("[clickhouse]\npassword_file = /nowhere/at/all\n",
                    "cannot open [clickhouse] password_file");
+}
+
+static void test_environment(void **state)
+{
+    static const char *const environment[] = {"PATH=/bin", "WALHOUSE_AGENT_KAFKA_BROKERS=e:1",
+                                              "WALHOUSE_AGENT_BATCH_MAX_ROWS=7", NULL};
+    static const char *const unknown[] = {"WALHOUSE_AGENT_CLICKHOUSE_PASSWORD=s3cret", NULL};
+    static const char *const wrong[] = {"WALHOUSE_AGENT_BATCH_MAX_ROWS=many", NULL};
+    char *path = write_file("[kafka]\nbrokers = f:1\ntopic_prefix = shop\n");
+    Config config;
+    Error error = {""};
+
+    (void)state;
+    assert_true(config_init(&config));
+    assert_int_equal(config_read(&config, path, environment, &error), STATUS_OK);
+    assert_string_equal(config.kafka_brokers, "e:1");
+    assert_string_equal(config.kafka_topic_prefix, "shop");
+    assert_int_equal(config.batch_max_rows, 7);
+    assert_int_equal(config_read(&config, NULL, unknown, &error), STATUS_FATAL);
+    assert_string_equal(error.text, "unknown setting WALHOUSE_AGENT_CLICKHOUSE_PASSWORD; did you mean "
+                                    "WALHOUSE_AGENT_CLICKHOUSE_PASSWORD_FILE?");
+    assert_int_equal(config_read(&config, NULL, wrong, &error), STATUS_FATAL);
+    assert_non_null(strstr(error.text, "WALHOUSE_AGENT_BATCH_MAX_ROWS = many: it takes a number"));
+    config_fini(&config);
+    assert_int_equal(unlink(path), 0);
+    free(path);
 }
 
 static void test_missing_file(void **state)
@@ -108,7 +141,7 @@ static void test_missing_file(void **state)
 
     (void)state;
     assert_true(config_init(&config));
-    assert_int_equal(config_read(&config, "/nowhere/agent.conf", &error), STATUS_FATAL);
+    assert_int_equal(config_read(&config, "/nowhere/agent.conf", no_environment, &error), STATUS_FATAL);
     assert_non_null(strstr(error.text, "cannot open configuration file /nowhere/agent.conf"));
     config_fini(&config);
 }
@@ -117,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_defaults_and_file),
                                        cmocka_unit_test(test_password_file), cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_environment),
                                        cmocka_unit_test(test_missing_file)};
 
     return cmocka_run_group_tests_name("agent_config", tests, NULL, NULL);

@@ -2,14 +2,17 @@
  * main.c - walhouse-agent: command line --> settings --> one subcommand.
  */
 #include <curl/curl.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/command.h"
 #include "agent/config.h"
 #include "lib/log.h"
+
+#define LOG_LIMIT_S 10
 
 /* Without a subcommand it is the first. */
 static const Command commands[] = {
@@ -32,13 +35,34 @@ static void print_help(void)
                  "Loads change events from Kafka into ClickHouse.\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         (void)printf("  %-15s %s\n", commands[i].name, commands[i].summary);
-    (void)printf("\n"
-                 "  --config FILE   settings, an INI file\n"
-                 "  --check         read the settings, say what is wrong with them, and stop\n"
-                 "  --help          this text\n"
-                 "  --version       the version\n\n"
-                 "Settings and their defaults:\n");
+    (void)printf(
+        "\n"
+        "  --config FILE   settings, an INI file; WALHOUSE_AGENT_SECTION_NAME in the environment overrides\n"
+        "  --check         read the settings, say what is wrong with them, and stop\n"
+        "  --help          this text\n"
+        "  --version       the version\n\n"
+        "Settings and their defaults:\n");
     config_print_help(stdout);
+}
+
+/* The manual page, made by the build. */
+static void print_manual(void)
+{
+    (void)printf(".TH WALHOUSE-AGENT 1 \"\" \"walhouse-agent %s\" Walhouse\n"
+                 ".SH NAME\nwalhouse\\-agent \\- loads change events from Kafka into ClickHouse\n"
+                 ".SH SYNOPSIS\n.B walhouse\\-agent\n[COMMAND] \\-\\-config FILE [ARGUMENTS]\n"
+                 ".SH COMMANDS\n",
+                 AGENT_VERSION);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        (void)printf(".TP\n.B %s %s\n%s.\n", commands[i].name, commands[i].arguments, commands[i].summary);
+    (void)printf(".SH SETTINGS\nAn INI file; a variable of the environment overrides what the file says.\n"
+                 "Unknown names of either are refused. Secrets are in files that settings name.\n");
+    config_print_manual(stdout);
+    (void)printf(
+        ".SH SIGNALS\n.TP\n.B SIGTERM, SIGINT\nWhat was read is loaded and committed, then it ends.\n"
+        ".TP\n.B SIGHUP\nThe settings are read again: those of the log and of tables change.\n"
+        ".SH EXIT STATUS\n0: done; 1: it could not be done, or something is wrong; 2: the command line is "
+        "wrong.\n");
 }
 
 static const Command *find_command(const char *name)
@@ -80,6 +104,9 @@ static int parse(int argc, char **argv, CommandLine *line)
         } else if (strcmp(argv[i], "--version") == 0) {
             (void)printf("walhouse-agent %s\n", AGENT_VERSION);
             return 0;
+        } else if (strcmp(argv[i], "--man") == 0) {
+            print_manual();
+            return 0;
         } else if (strcmp(argv[i], "--check") == 0) {
             line->check_only = true;
         } else if (line->command == NULL && argv[i][0] != '-') {
@@ -101,20 +128,19 @@ static int parse(int argc, char **argv, CommandLine *line)
     if (line->command == NULL)
         line->command = &commands[0];
     argv[0] = (char *)line->command->name;
-    return line->config_path ? -1 : usage("--config is missing", "");
+    /* A container may have all of it in its environment. */
+    return line->config_path || getenv(CONFIG_ENVIRONMENT "KAFKA_BROKERS") ? -1
+                                                                           : usage("--config is missing", "");
 }
 
 static Status read_settings(Config *config, const char *path, Error *error)
 {
-    LogLevel level = LOG_LEVEL_INFO;
-    Status status = config_read(config, path, error);
+    Status status = config_read(config, path, (const char *const *)environ, error);
 
     if (status == STATUS_OK)
         status = config_check(config, error);
-    if (status == STATUS_OK && !log_level_parse(config->log_level, &level))
-        status = status_fail(error, STATUS_FATAL, "[log] level = %s: it takes debug, info, warning or error",
-                             config->log_level);
-    log_set_level(level);
+    config_set_log(config);
+    log_set_limit(LOG_LIMIT_S);
     return status;
 }
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/batch.h"
 #include "agent/budget.h"
@@ -33,6 +34,7 @@
 #define BLOCKED_LONG_MS   30000 /* well below max.poll.interval.ms */
 #define REVOKE_WAIT_MS    5000
 #define DRAIN_MS          10000
+#define RELOAD_WAIT_MS    5000 /* then the line goes on, and it is tried again */
 #define SCHEMA_READ_MS    5000
 #define SCHEMA_PAUSE_MS   200
 #define KEEP_BATCHES      2 /* memory that a reset batch keeps, in max_bytes */
@@ -400,14 +402,44 @@ static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
     }
 }
 
-Status pipeline_run(Pipeline *p, const atomic_bool *stop, Error *error)
+/* With both batches empty, so that no row was shaped by the old rules and is loaded by the new. What is wrong
+ * with the file changes nothing. */
+static void reload(Pipeline *p)
 {
+    Config fresh;
+    Error error;
+
+    if (config_reread(p->config, (const char *const *)environ, &fresh, &error) == STATUS_OK) {
+        config_set_log(&fresh);
+        p->stopped.retry_at_ms = 0;
+        log_info("the settings were read again: the log's are in force");
+    } else {
+        metrics_set_error(p->metrics, error.text);
+        log_error("the settings are not read again: %s", error.text);
+    }
+    config_fini(&fresh);
+}
+
+static void reload_when_asked(Pipeline *p, atomic_bool *asked)
+{
+    if (atomic_load(asked) && flush(p, RELOAD_WAIT_MS)) {
+        atomic_store(asked, false);
+        reload(p);
+    }
+}
+
+Status pipeline_run(Pipeline *p, PipelineSignals *signals, Error *error)
+{
+    const atomic_bool *stop = &signals->stop;
+
     read_all_schemas(p, stop);
     /* A batch without rows makes the agent's own tables, and says whether ClickHouse answers. */
     if (!atomic_load(stop))
         give(p);
-    while (!atomic_load(stop) && p->status == STATUS_OK)
+    while (!atomic_load(stop) && p->status == STATUS_OK) {
         turn(p, stop);
+        reload_when_asked(p, &signals->reload);
+    }
     log_info("draining");
     /* A batch that is not whole is not loaded: its offsets would hide what it lacks. */
     if (p->status != STATUS_OK || p->abandoned || !flush(p, DRAIN_MS)) {

@@ -19,8 +19,17 @@ void pipeline_close(Pipeline *pipeline);
 Consumer *pipeline_consumer(Pipeline *pipeline);
 Registry *pipeline_registry(Pipeline *pipeline);
 
-/* Runs until *stop is set; then what was consumed is loaded and committed, within a bounded time.
- * STATUS_FATAL: it cannot go on. */
-Status pipeline_run(Pipeline *pipeline, const atomic_bool *stop, Error *error);
+/* What signal handlers ask of the line. */
+typedef struct PipelineSignals {
+    atomic_bool stop;
+    atomic_bool reload; /* the settings are to be read again; the line takes it back */
+} PipelineSignals;
+
+/*
+ * Runs until stop is set; then what was consumed is loaded and committed, within a bounded time. A reload is
+ * done between batches: the log's settings and the tables' rules change, or nothing does when the file is
+ * wrong. STATUS_FATAL: it cannot go on.
+ */
+Status pipeline_run(Pipeline *pipeline, PipelineSignals *signals, Error *error);
 
 #endif

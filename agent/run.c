@@ -1,5 +1,6 @@
 /*
- * run.c - `walhouse-agent run`: starts the line and the HTTP server, stops them in order.
+ * run.c - `walhouse-agent run`: starts the line and the HTTP server, stops them in order. SIGTERM and SIGINT
+ * stop it, SIGHUP makes it read its settings again.
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -11,21 +12,20 @@
 #include "agent/pipeline.h"
 #include "lib/log.h"
 
-/* Set by the signal handler; everything else is passed by argument. */
-static atomic_bool stop_requested;
+/* Set by the signal handlers; everything else is passed by argument. */
+static PipelineSignals signals;
 
-static void handle_stop(int signal_number)
+static void handle_signal(int signal_number)
 {
-    (void)signal_number;
-    atomic_store(&stop_requested, true);
+    atomic_store(signal_number == SIGHUP ? &signals.reload : &signals.stop, true);
 }
 
 static bool catch_signals(void)
 {
-    struct sigaction stop = {.sa_handler = handle_stop};
+    struct sigaction action = {.sa_handler = handle_signal, .sa_flags = SA_RESTART};
 
-    return sigemptyset(&stop.sa_mask) == 0 && sigaction(SIGTERM, &stop, NULL) == 0 &&
-           sigaction(SIGINT, &stop, NULL) == 0;
+    return sigemptyset(&action.sa_mask) == 0 && sigaction(SIGTERM, &action, NULL) == 0 &&
+           sigaction(SIGINT, &action, NULL) == 0 && sigaction(SIGHUP, &action, NULL) == 0;
 }
 
 static Status run(const Config *config, Metrics *metrics, Error *error)
@@ -41,7 +41,7 @@ static Status run(const Config *config, Metrics *metrics, Error *error)
     if (server) {
         log_info("walhouse-agent %s: topics %s.*, ClickHouse at %s, HTTP at %s", AGENT_VERSION,
                  config->kafka_topic_prefix, config->clickhouse_url, config->http_listen);
-        status = pipeline_run(pipeline, &stop_requested, error);
+        status = pipeline_run(pipeline, &signals, error);
     }
     http_server_stop(server);
     pipeline_close(pipeline);

@@ -2,9 +2,11 @@
  * log.h - log lines of our plain programs, to standard error.
  *
  *      2026-01-31T12:00:00.123Z WARNING: what happened, on what, and what to do
+ *      {"time":"2026-01-31T12:00:00.123Z","level":"warning","message":"what happened, on what, and what to
+ * do"}
  *
  * One call is one line, written at once, so that lines of several threads do not mix; bytes that would break
- * a line or a terminal are written as \xHH. Any thread may log.
+ * a line or a terminal are written as \xHH, or as JSON has it. Any thread may log.
  */
 #ifndef WALHOUSE_LIB_LOG_H
 #define WALHOUSE_LIB_LOG_H
@@ -18,6 +20,16 @@ bool log_level_parse(const char *name, LogLevel *level);
 
 /* Lines below this level are dropped; info at the start. */
 void log_set_level(LogLevel level);
+
+typedef enum LogFormat { LOG_FORMAT_TEXT, LOG_FORMAT_JSON } LogFormat;
+
+/* "text" or "json"; false for anything else. */
+bool log_format_parse(const char *name, LogFormat *format);
+void log_set_format(LogFormat format);
+
+/* Warnings and errors that differ in numbers only are one line in so many seconds, with a count. 0, as at the
+ * start: all are written. */
+void log_set_limit(int seconds);
 
 /* Longer lines are cut. */
 __attribute__((format(printf, 2, 3))) void log_line(LogLevel level, const char *format, ...);

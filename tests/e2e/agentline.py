@@ -29,13 +29,13 @@ class Agent:
     def __init__(self, line):
         self.port = free_port()
         self.log = line.directory / f"agent-{self.port}.log"
-        config = line.directory / f"agent-{self.port}.conf"
-        config.write_text(
+        self.config = line.directory / f"agent-{self.port}.conf"
+        self.config.write_text(
             f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {line.name}\n"
             f"[clickhouse]\nurl = {line.stack.env['CLICKHOUSE_URL']}\ndatabase = {line.name}\n"
-            f"[http]\nlisten = 127.0.0.1:{self.port}\nqueries = {line.directory}\n[batch]\n{line.batch}", encoding="ascii")
+            f"[http]\nlisten = 127.0.0.1:{self.port}\nqueries = {line.directory}\n[batch]\n{line.batch}\n{line.settings}", encoding="ascii")
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([str(AGENT), "--config", str(config)], stdin=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen([str(AGENT), "--config", str(self.config)], stdin=subprocess.DEVNULL, stderr=log)
 
     def get(self, path, timeout=15):
         """Status and text."""
@@ -78,6 +78,7 @@ class Line:
         self.directory = directory
         self.name = re.sub(r"[^a-z0-9]", "_", name.lower())[:60]
         self.batch = ""
+        self.settings = ""  # further sections
         self.agents = []
 
     def __enter__(self):

@@ -3,7 +3,7 @@
 AGENT_SOURCES := main run config config_help rules nearest filter scalar table_state metrics text \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry batch budget truncate stopped pipeline \
-	clickhouse ddl dlq load load_tables \
+	clickhouse ddl dlq dlq_mirror letter rowtext load load_tables \
 	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
@@ -35,7 +35,7 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_filter_test \
-	$(BUILD)/tests/agent_rules_test
+	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
 		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
@@ -67,6 +67,15 @@ $(BUILD)/tests/agent_filter_test: $(BUILD)/obj/agent/filter_test.o $(BUILD)/obj/
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
 $(BUILD)/tests/agent_rules_test: $(BUILD)/obj/agent/rules_test.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/agent/nearest.o \
+		$(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_letter_test: $(BUILD)/obj/agent/letter_test.o $(BUILD)/obj/agent/letter.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_rowtext_test: $(BUILD)/obj/agent/rowtext_test.o $(BUILD)/obj/agent/rowtext.o $(BUILD)/obj/agent/text.o \
 		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka

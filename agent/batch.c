@@ -111,6 +111,7 @@ void batch_reset(Batch *batch, size_t keep_bytes)
         batch->table_count = 0;
     batch->last_table = NULL;
     batch->message_count = 0;
+    batch->dlq_messages = 0;
     batch->letter_count = 0;
     batch->partition_count = 0;
     batch->bytes = 0;
@@ -191,7 +192,7 @@ Status batch_add_message(Batch *batch, MessageView *view, uint32_t *index, Error
     if (status != STATUS_OK)
         return status;
     if (!GROW(batch->messages, batch->message_capacity, batch->message_count + 1, 1024) ||
-        !copy_slice(batch, &copy.key) || !copy_slice(batch, &copy.value))
+        !copy_slice(batch, &copy.key) || !copy_slice(batch, &copy.value) || !copy_slice(batch, &copy.headers))
         return status_fail(error, STATUS_FATAL, "out of memory");
     *index = (uint32_t)batch->message_count;
     batch->messages[batch->message_count++] = copy;
@@ -217,11 +218,22 @@ static void forget_sweeps(Batch *batch, const char *topic)
     batch->sweep_count = kept;
 }
 
+void batch_forget_letters(Batch *batch, const char *topic)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < batch->letter_count; i++)
+        if (strcmp(batch->messages[batch->letters[i].message].topic, topic) != 0)
+            batch->letters[kept++] = batch->letters[i];
+    batch->letter_count = kept;
+}
+
 void batch_forget_topic(Batch *batch, const char *topic)
 {
     size_t kept = 0;
 
     forget_sweeps(batch, topic);
+    batch_forget_letters(batch, topic);
     for (size_t i = 0; i < batch->table_count; i++) {
         TableBuffer *buffer = &batch->tables[i];
 

@@ -81,6 +81,7 @@ typedef struct Batch {
     size_t table_count;
     size_t table_capacity;
     TableBuffer *last_table;
+    size_t dlq_messages; /* messages of the dead-letter topic, for its mirror */
     DeadLetter *letters;
     size_t letter_count;
     size_t letter_capacity;
@@ -112,8 +113,10 @@ Status batch_add_message(Batch *batch, MessageView *view, uint32_t *index, Error
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error);
 
-/* Forgets the rows and offsets of a topic, whose messages are read again later; its dead letters stay. */
+/* Forgets the rows, letters and offsets of a topic, whose messages are read again later. */
 void batch_forget_topic(Batch *batch, const char *topic);
+/* Its letters alone: they are made again when the messages are. */
+void batch_forget_letters(Batch *batch, const char *topic);
 
 /* Takes the rows with a version below floor out of a buffer, and returns how many. */
 size_t batch_drop_below(TableBuffer *buffer, Version floor);

@@ -209,6 +209,8 @@ Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke r
     consumer->revoke = revoke;
     consumer->revoke_context = context;
     atomic_store(&consumer->schema_position, -1);
+    (void)snprintf(consumer->dlq_topic, sizeof consumer->dlq_topic, "%.200s.__dlq",
+                   config->kafka_topic_prefix);
     (void)snprintf(consumer->control_topic, sizeof consumer->control_topic, "%.200s.__control",
                    config->kafka_topic_prefix);
     (void)snprintf(consumer->schema_topic, sizeof consumer->schema_topic, "%.200s.__schema",
@@ -278,6 +280,32 @@ MessageView message_view(const Message *message)
                          .partitions = read_partitions(message)};
 }
 
+bool message_pack_headers(const Message *message, WhSlice *packed)
+{
+    rd_kafka_headers_t *headers;
+    const char *name;
+    const void *value;
+    size_t size, room = 0;
+    uint8_t *data;
+    WhWriter w;
+
+    *packed = (WhSlice){0};
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++)
+        room += strlen(name) + size + 2 * WH_VARINT_BYTES_MAX;
+    data = malloc(room + 1);
+    if (data == NULL)
+        return false;
+    w = wh_writer(data, room);
+    for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++) {
+        wh_put_str(&w, name, strlen(name));
+        wh_put_str(&w, value ? value : "", size);
+    }
+    *packed = (WhSlice){data, w.length};
+    return true;
+}
+
 void message_release(Message *message)
 {
     rd_kafka_message_destroy(message);
@@ -337,18 +365,19 @@ Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error)
     return status;
 }
 
-/* The topics as a list of librdkafka's, partition -1 each; the control topic last if it is wanted. */
-rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool with_control)
+rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool with_own)
 {
     rd_kafka_topic_partition_list_t *list;
 
     (void)pthread_mutex_lock(&consumer->lock);
-    list = rd_kafka_topic_partition_list_new((int)consumer->topic_count + 1);
+    list = rd_kafka_topic_partition_list_new((int)consumer->topic_count + CONSUMER_OWN_TOPICS);
     for (size_t i = 0; i < consumer->topic_count; i++)
         (void)rd_kafka_topic_partition_list_add(list, consumer->topics[i], RD_KAFKA_PARTITION_UA);
     (void)pthread_mutex_unlock(&consumer->lock);
-    if (with_control)
+    if (with_own) {
         (void)rd_kafka_topic_partition_list_add(list, consumer->control_topic, RD_KAFKA_PARTITION_UA);
+        (void)rd_kafka_topic_partition_list_add(list, consumer->dlq_topic, RD_KAFKA_PARTITION_UA);
+    }
     return list;
 }
 
@@ -359,7 +388,7 @@ static void subscribe(Consumer *consumer)
 
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR) {
         consumer->subscribed = true;
-        consumer->subscribed_count = (size_t)list->cnt - 1;
+        consumer->subscribed_count = (size_t)list->cnt - CONSUMER_OWN_TOPICS;
         log_info("subscribed to %d topics", list->cnt);
     } else {
         log_warning("Kafka: cannot subscribe: %s", rd_kafka_err2str(result));

@@ -28,6 +28,7 @@ typedef struct MessageView {
     int64_t offset;
     WhSlice key; /* data NULL: none */
     WhSlice value;
+    WhSlice headers;    /* packed as agent/letter.h says; data NULL: none, or not asked for */
     int32_t partitions; /* of a truncate: how many of them it was sent to; 0: it does not say */
 } MessageView;
 
@@ -59,6 +60,8 @@ void consumer_tick(Consumer *consumer);
 /* Waits up to timeout_ms for a first message, then takes what is there, at most max. */
 size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int timeout_ms);
 MessageView message_view(const Message *message);
+/* Its headers, packed; free() headers->data. false: out of memory. */
+bool message_pack_headers(const Message *message, WhSlice *headers);
 void message_release(Message *message);
 
 /*

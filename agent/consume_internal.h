@@ -30,6 +30,7 @@ struct Consumer {
     rd_kafka_t *asking; /* fetches nothing, so its questions do not wait behind a long poll */
     char control_topic[WH_TOPIC_BYTES_MAX + 1];
     char schema_topic[WH_TOPIC_BYTES_MAX + 1];
+    char dlq_topic[WH_TOPIC_BYTES_MAX + 1];
     bool schemas_assigned;
     int64_t schemas_retry_at_ms;
     atomic_int_fast64_t schema_position; /* the next offset of the schema topic; -1: it is not there yet */
@@ -49,9 +50,10 @@ struct Consumer {
 /* CLOCK_MONOTONIC in milliseconds. */
 int64_t consumer_now_ms(void);
 
-/* The tables' topics, partition -1 each, and the control topic last if it is wanted; the caller destroys the
- * list. */
-rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool with_control);
+/* The tables' topics, partition -1 each, and CONSUMER_OWN_TOPICS last if they are wanted: control and dead
+ * letters. The caller destroys the list. */
+#define CONSUMER_OWN_TOPICS 2
+rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool with_own);
 
 /* A list of one partition; the caller destroys it. */
 rd_kafka_topic_partition_list_t *consumer_list_one(const char *topic, int32_t partition, int64_t offset);

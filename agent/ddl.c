@@ -322,13 +322,20 @@ Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, 
     return status;
 }
 
+/* The columns that a mirror of 0.1.0 does not have, each after before, with between between them. */
+#define DEAD_LETTERS_ADDED(before, between)                                                                  \
+    before "key String" between before "dlq_partition Int32 DEFAULT -1" between before                       \
+           "dlq_offset Int64 DEFAULT -1" between before "state String DEFAULT 'waiting'" between before      \
+           "resolved_at DateTime64(6, 'UTC')"
+
 Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
 {
     static const char *const tables[] = {
+        /* A letter that was dealt with stays so when it is read from its topic once more. */
         "CREATE TABLE IF NOT EXISTS `_walhouse_dead_letters` (topic String, partition Int32, offset Int64, "
-        "reason String, "
-        "error String, time DateTime64(6, 'UTC') DEFAULT now64(6)) "
-        "ENGINE = ReplacingMergeTree ORDER BY (topic, partition, offset)",
+        "reason String, error String, time DateTime64(6, 'UTC') DEFAULT now64(6), " DEAD_LETTERS_ADDED(
+            "", ", ") ") ENGINE = ReplacingMergeTree(resolved_at) ORDER BY (topic, partition, offset)",
+        "ALTER TABLE `_walhouse_dead_letters` " DEAD_LETTERS_ADDED("ADD COLUMN IF NOT EXISTS ", ", "),
         "CREATE TABLE IF NOT EXISTS `_walhouse_truncates` (table String, version UInt128, "
         "commit_time DateTime64(6, 'UTC'), time DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree(version) ORDER BY table",

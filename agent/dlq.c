@@ -9,27 +9,45 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/command.h"
 #include "agent/kafka_config.h"
+#include "agent/version.h"
 #include "extension/common/schema.h"
 
-#define FLUSH_MS 30000
+#define FLUSH_MS      30000
+#define KEY_BYTES_MAX 65536 /* of a letter without its value */
 
 struct Dlq {
     rd_kafka_t *producer;
     char topic[WH_TOPIC_BYTES_MAX + 1];
-    size_t failed; /* of the letters being sent */
-    char failure[256];
 };
+
+/* A message on its way. */
+typedef struct Parcel {
+    const char *topic;
+    int32_t partition; /* RD_KAFKA_PARTITION_UA: any */
+    WhSlice key;
+    WhSlice value;
+    rd_kafka_headers_t *headers; /* given away when it is sent */
+} Parcel;
+
+static void fail_receipt(Receipt *receipt, rd_kafka_resp_err_t why)
+{
+    receipt->too_large = why == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    (void)snprintf(receipt->failure, sizeof receipt->failure, "%s", rd_kafka_err2str(why));
+}
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
-    Dlq *dlq = opaque;
+    Receipt *receipt = message->_private;
 
     (void)rk;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+    (void)opaque;
+    if (receipt == NULL)
         return;
-    dlq->failed++;
-    (void)snprintf(dlq->failure, sizeof dlq->failure, "%s", rd_kafka_err2str(message->err));
+    receipt->acknowledged = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (message->err)
+        fail_receipt(receipt, message->err);
 }
 
 Dlq *dlq_open(const Config *config, Error *error)
@@ -43,7 +61,6 @@ Dlq *dlq_open(const Config *config, Error *error)
         kafka_conf_set(conf, "message.max.bytes", "16777216", error) &&
         kafka_conf_set(conf, "message.timeout.ms", "20000", error) &&
         kafka_conf_set(conf, "linger.ms", "5", error)) {
-        rd_kafka_conf_set_opaque(conf, dlq);
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
         (void)snprintf(dlq->topic, sizeof dlq->topic, "%.200s.__dlq", config->kafka_topic_prefix);
         dlq->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
@@ -65,6 +82,46 @@ void dlq_close(Dlq *dlq)
     free(dlq);
 }
 
+/* ---- sending ---- */
+
+/* STATUS_OK also when the message is too large: the receipt says so. */
+static Status send_parcel(Dlq *dlq, const Parcel *parcel, Receipt *receipt, Error *error)
+{
+    rd_kafka_resp_err_t result = RD_KAFKA_RESP_ERR__QUEUE_FULL;
+
+    *receipt = (Receipt){0};
+    if (parcel->headers == NULL)
+        return status_fail(error, STATUS_RETRY, "out of memory");
+    for (int tries = 0; tries < 300 && result == RD_KAFKA_RESP_ERR__QUEUE_FULL; tries++) {
+        result = rd_kafka_producev(
+            dlq->producer, RD_KAFKA_V_TOPIC(parcel->topic), RD_KAFKA_V_PARTITION(parcel->partition),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)parcel->key.data, parcel->key.size),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)parcel->value.data, parcel->value.size),
+            RD_KAFKA_V_HEADERS(parcel->headers), RD_KAFKA_V_OPAQUE(receipt), RD_KAFKA_V_END);
+        (void)rd_kafka_poll(dlq->producer, result == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 100 : 0);
+    }
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK; /* the producer owns the headers now */
+    rd_kafka_headers_destroy(parcel->headers);
+    fail_receipt(receipt, result);
+    return receipt->too_large ? STATUS_OK
+                              : status_fail(error, STATUS_RETRY, "cannot send to %s: %s", parcel->topic,
+                                            rd_kafka_err2str(result));
+}
+
+Status dlq_flush(Dlq *dlq, Error *error)
+{
+    if (rd_kafka_flush(dlq->producer, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    /* Receipts end with their owner, so nothing may be delivered after this. */
+    (void)rd_kafka_purge(dlq->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    (void)rd_kafka_flush(dlq->producer, FLUSH_MS);
+    return status_fail(error, STATUS_RETRY, "Kafka did not acknowledge what was sent in time");
+}
+
+/* ---- headers ---- */
+
 static bool add_header(rd_kafka_headers_t *headers, const char *name, const char *value)
 {
     return rd_kafka_header_add(headers, name, -1, value, -1) == RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -78,10 +135,50 @@ static bool add_number(rd_kafka_headers_t *headers, const char *name, int64_t nu
     return add_header(headers, name, digits);
 }
 
-/* Where it came from and why it is here. NULL: out of memory. */
-static rd_kafka_headers_t *make_headers(const DeadLetter *letter, const MessageView *view)
+static bool add_packed(rd_kafka_headers_t *headers, WhSlice packed)
 {
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(6);
+    WhReader r = wh_reader(packed.data, packed.size);
+    WhSlice name, value;
+
+    while (letter_next_header(&r, &name, &value))
+        if (rd_kafka_header_add(headers, (const char *)name.data, (ssize_t)name.size, value.data,
+                                (ssize_t)value.size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return false;
+    return true;
+}
+
+static int64_t count_packed(WhSlice packed)
+{
+    WhReader r = wh_reader(packed.data, packed.size);
+    WhSlice name, value;
+    int64_t count = 0;
+
+    while (letter_next_header(&r, &name, &value))
+        count++;
+    return count;
+}
+
+/* The row that it is about, as far as it can be read. */
+static bool add_row(rd_kafka_headers_t *headers, WhSlice value)
+{
+    WhReader r = wh_reader(value.data, value.size);
+    char version[VERSION_DIGITS_MAX + 1];
+    char fingerprint[WH_FINGERPRINT_HEX_SIZE];
+    WhEvent event;
+
+    if (value.size == 0 || !wh_event_get(&r, &event))
+        return true;
+    version_print(version_of(&event), version);
+    wh_fingerprint_hex(event.fingerprint, fingerprint);
+    return add_header(headers, "walhouse.version", version) &&
+           add_header(headers, "walhouse.fingerprint", fingerprint);
+}
+
+/* Where it came from, why it is here, and what it had itself, unless it is cut. NULL: out of memory. */
+static rd_kafka_headers_t *make_headers(const DeadLetter *letter, const MessageView *view, bool cut)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(16);
+    WhSlice originals = cut ? (WhSlice){0} : view->headers;
     struct timespec now;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
@@ -90,47 +187,78 @@ static rd_kafka_headers_t *make_headers(const DeadLetter *letter, const MessageV
         add_header(headers, "walhouse.topic", view->topic) &&
         add_number(headers, "walhouse.partition", view->partition) &&
         add_number(headers, "walhouse.offset", view->offset) &&
-        add_number(headers, "walhouse.time", (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000))
+        add_number(headers, "walhouse.time", (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000) &&
+        add_header(headers, "walhouse.agent", AGENT_VERSION) && add_row(headers, view->value) &&
+        (!cut || add_number(headers, "walhouse.size", (int64_t)view->value.size)) &&
+        add_number(headers, "walhouse.original_headers", count_packed(originals)) &&
+        add_packed(headers, originals))
         return headers;
     rd_kafka_headers_destroy(headers);
     return NULL;
 }
 
-static Status send_letter(Dlq *dlq, const Batch *batch, const DeadLetter *letter, Error *error)
-{
-    MessageView view = batch->messages[letter->message];
-    rd_kafka_headers_t *headers = make_headers(letter, &view);
-    rd_kafka_resp_err_t result = RD_KAFKA_RESP_ERR__QUEUE_FULL;
+/* ---- letters ---- */
 
-    if (headers == NULL)
-        return status_fail(error, STATUS_RETRY, "out of memory");
-    for (int tries = 0; tries < 300 && result == RD_KAFKA_RESP_ERR__QUEUE_FULL; tries++) {
-        result = rd_kafka_producev(dlq->producer, RD_KAFKA_V_TOPIC(dlq->topic),
-                                   RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                   RD_KAFKA_V_KEY((void *)view.key.data, view.key.size),
-                                   RD_KAFKA_V_VALUE((void *)view.value.data, view.value.size),
-                                   RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
-        (void)rd_kafka_poll(dlq->producer, result == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 100 : 0);
+static Status send_letter(Dlq *dlq, const Batch *batch, const DeadLetter *letter, bool cut, Receipt *receipt,
+                          Error *error)
+{
+    const MessageView *view = &batch->messages[letter->message];
+    Parcel parcel = {.topic = dlq->topic,
+                     .partition = RD_KAFKA_PARTITION_UA,
+                     .key = cut && view->key.size > KEY_BYTES_MAX ? (WhSlice){0} : view->key,
+                     .value = cut ? (WhSlice){0} : view->value,
+                     .headers = make_headers(letter, view, cut)};
+
+    return send_parcel(dlq, &parcel, receipt, error);
+}
+
+/* A letter that was refused may have been too large together with others only: once more alone, then cut. */
+static Status send_refused(Dlq *dlq, const Batch *batch, const DeadLetter *letter, Receipt *receipt,
+                           Error *error)
+{
+    Status status = STATUS_OK;
+
+    for (int cut = 0; cut < 2 && status == STATUS_OK && receipt->too_large; cut++) {
+        status = send_letter(dlq, batch, letter, cut, receipt, error);
+        if (status == STATUS_OK)
+            status = dlq_flush(dlq, error);
     }
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK; /* the producer owns the headers now */
-    rd_kafka_headers_destroy(headers);
-    return status_fail(error, STATUS_RETRY, "cannot send a dead letter to %s: %s", dlq->topic,
-                       rd_kafka_err2str(result));
+    return status;
 }
 
 Status dlq_send(Dlq *dlq, const Batch *batch, Error *error)
 {
-    Status status = STATUS_OK;
+    Receipt *receipts = calloc(batch->letter_count + 1, sizeof *receipts);
+    Status status = receipts ? STATUS_OK : status_fail(error, STATUS_RETRY, "out of memory");
+    Error ignored;
 
-    dlq->failed = 0;
     for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++)
-        status = send_letter(dlq, batch, &batch->letters[i], error);
-    if (rd_kafka_flush(dlq->producer, FLUSH_MS) != RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK)
-        status =
-            status_fail(error, STATUS_RETRY, "dead letters to %s were not acknowledged in time", dlq->topic);
-    if (dlq->failed > 0 && status == STATUS_OK)
-        status = status_fail(error, STATUS_RETRY, "Kafka did not take %zu dead letters to %s: %s",
-                             dlq->failed, dlq->topic, dlq->failure);
+        status = send_letter(dlq, batch, &batch->letters[i], false, &receipts[i], error);
+    if (dlq_flush(dlq, status == STATUS_OK ? error : &ignored) != STATUS_OK)
+        status = STATUS_RETRY;
+    for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {
+        status = send_refused(dlq, batch, &batch->letters[i], &receipts[i], error);
+        if (status == STATUS_OK && !receipts[i].acknowledged)
+            status = status_fail(error, STATUS_RETRY, "Kafka did not take a dead letter to %s: %s",
+                                 dlq->topic, receipts[i].failure);
+    }
+    free(receipts);
     return status;
+}
+
+Status dlq_put_back(Dlq *dlq, const Letter *letter, Receipt *receipt, Error *error)
+{
+    char topic[WH_TOPIC_BYTES_MAX + 1];
+    Parcel parcel = {.topic = topic,
+                     .partition = letter->partition,
+                     .key = letter->key,
+                     .value = letter->value,
+                     .headers = rd_kafka_headers_new(4)};
+
+    (void)snprintf(topic, sizeof topic, "%.*s", (int)letter->topic.size, (const char *)letter->topic.data);
+    if (!add_packed(parcel.headers, letter->originals)) {
+        rd_kafka_headers_destroy(parcel.headers);
+        parcel.headers = NULL;
+    }
+    return send_parcel(dlq, &parcel, receipt, error);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/dlq_mirror.h"
 #include "agent/load_internal.h"
 #include "lib/log.h"
 
@@ -88,30 +89,34 @@ static Status send_letters_step(Loader *loader, void *context, Error *error)
     return dlq_send(loader->dlq, context, error);
 }
 
-/* The dead letters' mirror in the warehouse, for the dashboard. */
 static Status mirror_letters_step(Loader *loader, void *context, Error *error)
 {
-    const Batch *batch = context;
-    Text sql = {0};
+    Status status = dlq_mirror_batch(loader->client, context, error);
+
+    return status == STATUS_OK ? STATUS_OK : STATUS_RETRY;
+}
+
+/* The publisher's letters are counted where they are read; the agent's where they are written. */
+static void count_read_letters(Loader *loader, const Batch *batch)
+{
+    Letter letter;
+
+    for (size_t i = 0; i < batch->message_count; i++)
+        if (dlq_mirror_is_topic(batch->messages[i].topic) && letter_read(&batch->messages[i], &letter) &&
+            letter_is_too_large(&letter))
+            atomic_fetch_add(&loader->metrics->dead_letters[REASON_TOO_LARGE], 1);
+}
+
+static Status mirror_letters(Loader *loader, Batch *batch, Error *error)
+{
     Status status;
 
-    text_appendf(&sql,
-                 "INSERT INTO `_walhouse_dead_letters` (topic, partition, offset, reason, error) VALUES ");
-    for (size_t i = 0; i < batch->letter_count; i++) {
-        const DeadLetter *letter = &batch->letters[i];
-        MessageView view = batch->messages[letter->message];
-
-        text_appendf(&sql, "%s(", i ? ", " : "");
-        text_append_literal(&sql, view.topic, strlen(view.topic));
-        text_appendf(&sql, ", %d, %lld, '%s', ", (int)view.partition, (long long)view.offset,
-                     reason_code(letter->reason));
-        text_append_literal(&sql, letter->error.text, strlen(letter->error.text));
-        text_append(&sql, ")", 1);
-    }
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(loader->client, NULL, sql.data, NULL, NULL, error);
-    text_free(&sql);
-    return status == STATUS_OK ? STATUS_OK : STATUS_RETRY;
+    if (batch->dlq_messages == 0)
+        return STATUS_OK;
+    status = loader_persist(loader, mirror_letters_step, batch, error);
+    if (status == STATUS_OK)
+        count_read_letters(loader, batch);
+    return status;
 }
 
 static Status bring_letters(Loader *loader, Batch *batch, Error *error)
@@ -121,8 +126,6 @@ static Status bring_letters(Loader *loader, Batch *batch, Error *error)
     if (batch->letter_count == 0)
         return STATUS_OK;
     status = loader_persist(loader, send_letters_step, batch, error);
-    if (status == STATUS_OK)
-        status = loader_persist(loader, mirror_letters_step, batch, error);
     for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {
         atomic_fetch_add(&loader->metrics->dead_letters[batch->letters[i].reason], 1);
         log_warning("dead letter (%s): %s", reason_code(batch->letters[i].reason),
@@ -137,7 +140,9 @@ static Status load_batch(Loader *loader, Batch *batch, Error *error)
 {
     Status status = load_tables(loader, batch, error);
 
-    return status == STATUS_OK ? bring_letters(loader, batch, error) : status;
+    if (status == STATUS_OK)
+        status = bring_letters(loader, batch, error);
+    return status == STATUS_OK ? mirror_letters(loader, batch, error) : status;
 }
 
 static void *run(void *context)

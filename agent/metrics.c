@@ -23,6 +23,7 @@ const char *reason_code(Reason reason)
         [REASON_VALUE_OUT_OF_RANGE] = "value_out_of_range",
         [REASON_UNCHANGED_VALUE] = "unchanged_value",
         [REASON_REJECTED] = "rejected",
+        [REASON_TOO_LARGE] = "too_large",
     };
 
     return codes[reason];

@@ -19,6 +19,7 @@ typedef enum Reason {
     REASON_VALUE_OUT_OF_RANGE,
     REASON_UNCHANGED_VALUE,
     REASON_REJECTED,
+    REASON_TOO_LARGE, /* the publisher's */
     REASON_COUNT
 } Reason;
 

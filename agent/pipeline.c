@@ -22,6 +22,7 @@
 
 #include "agent/batch.h"
 #include "agent/budget.h"
+#include "agent/dlq_mirror.h"
 #include "agent/load.h"
 #include "agent/statistics.h"
 #include "agent/stopped.h"
@@ -54,6 +55,7 @@ struct Pipeline {
     int64_t blocked_since_ms;
     bool paused_all;
     Stopped stopped;
+    Text letter_key;           /* scratch */
     const char *checked_topic; /* the last (topic, schema) that were seen to belong together */
     const TableSchema *checked_schema;
     bool abandoned; /* stopped in the middle of a message: what is being filled is not whole */
@@ -203,19 +205,32 @@ static bool is_control(const char *topic)
 static void take_message(Pipeline *p, const Message *message, const atomic_bool *stop)
 {
     MessageView view = message_view(message);
+    bool is_letter = dlq_mirror_is_topic(view.topic);
     uint32_t index;
     Error error;
+    Status status;
 
     /* What was on its way when the partition was paused comes again when it goes on. */
     if (stopped_has(&p->stopped, view.topic, view.partition))
         return;
-    if (batch_add_message(p->filling, &view, &index, &error) != STATUS_OK) {
+    if (!message_pack_headers(message, &view.headers)) {
+        (void)status_fail(&error, STATUS_FATAL, "out of memory");
+        fail(p, &error);
+        return;
+    }
+    if (is_letter)
+        dlq_mirror_take(p->registry, &view, &p->letter_key);
+    status = batch_add_message(p->filling, &view, &index, &error);
+    free((void *)(uintptr_t)view.headers.data);
+    if (status != STATUS_OK) {
         fail(p, &error);
         return;
     }
     if (p->filling->opened_at_ms == 0)
         p->filling->opened_at_ms = now_ms();
-    if (is_control(view.topic))
+    if (is_letter)
+        p->filling->dlq_messages++;
+    else if (is_control(view.topic))
         statistics_offer(p->statistics, view.value.data, view.value.size);
     else
         take_events(p, &view, index, stop);
@@ -501,6 +516,7 @@ void pipeline_close(Pipeline *p)
     consumer_close(p->consumer);
     registry_free(p->registry);
     stopped_fini(&p->stopped);
+    text_free(&p->letter_key);
     free(p->messages);
     free(p);
 }

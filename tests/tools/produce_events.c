@@ -258,6 +258,11 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+static bool is_truncate(const char *kind)
+{
+    return strcmp(kind, "truncate") == 0 || strcmp(kind, "unknown_truncate") == 0;
+}
+
 /* The value of the message about row i; *kind says what is wrong with it, if anything. */
 static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
 {
@@ -280,7 +285,7 @@ static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
         event.operation = WH_OP_UPDATE;
     else if (strcmp(kind, "delete") == 0)
         event.operation = WH_OP_DELETE;
-    else if (strcmp(kind, "truncate") == 0)
+    else if (is_truncate(kind))
         event.operation = WH_OP_TRUNCATE;
     else if (strcmp(kind, "snapshot") == 0) {
         event.operation = WH_OP_SNAPSHOT;
@@ -297,7 +302,7 @@ static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
         event.lists = (WhSlice){out_of_range, sizeof out_of_range};
     } else if (strcmp(kind, "long_body") == 0) {
         body[event.body.size++] = 0;
-    } else if (strcmp(kind, "unknown") == 0) {
+    } else if (strncmp(kind, "unknown", 7) == 0) {
         event.fingerprint ^= 1;
     }
     wh_event_put(&w, &event);
@@ -351,7 +356,7 @@ static bool produce_row(Producer *producer, int64_t i)
         (void)fprintf(stderr, "produce_events: the event does not fit %d bytes\n", VALUE_BYTES_MAX);
         return false;
     }
-    if (strcmp(producer->options->kind, "truncate") == 0)
+    if (is_truncate(producer->options->kind))
         return produce_truncate(producer, value, size);
     return produce_value(producer, value, size, producer->options->keyless ? NULL : key,
                          producer->options->keyless ? 0 : sizeof key);
@@ -384,7 +389,8 @@ static void usage(FILE *out)
         "produce_events --brokers LIST --prefix PREFIX [--kind KIND] [--first ID] [--count N]\n"
         "    [--schema NAME] [--table NAME] [--quantity N] [--lsn N] [--epoch N] [--per-transaction N]\n"
         "    [--partitions N] [--partition N] [--extra-columns N] [--keyless 1] [--seconds N]\n"
-        "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown garbage\n",
+        "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown "
+        "unknown_truncate\n    garbage\n",
         out);
 }
 
@@ -499,7 +505,7 @@ int main(int argc, char **argv)
                        slice(options.table)) ||
         !open_kafka(&producer))
         return 1;
-    ok = create_topics(&producer) && announce_schema(&producer, strcmp(options.kind, "unknown") != 0);
+    ok = create_topics(&producer) && announce_schema(&producer, strncmp(options.kind, "unknown", 7) != 0);
     producer.topic = ok ? rd_kafka_topic_new(producer.kafka, producer.topic_name, NULL) : NULL;
     ok = producer.topic && produce_rows(&producer);
     if (producer.topic)

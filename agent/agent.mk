@@ -2,7 +2,7 @@
 
 AGENT_SOURCES := main run config config_help rules nearest filter scalar table_state metrics text \
 	kafka_config consume consume_schemas consume_lag producer request \
-	registry batch budget truncate stopped pipeline \
+	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl dlq dlq_mirror letter rowtext load load_tables \
 	statistics dashboard http_server
 AGENT_COMMON := wire schema event rowbinary
@@ -51,12 +51,12 @@ $(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
-$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/registry.o \
+$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/registry.o $(BUILD)/obj/agent/target.o \
 		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lpthread -lcmocka
 
-$(BUILD)/tests/agent_truncate_test: $(BUILD)/obj/agent/truncate_test.o $(BUILD)/obj/agent/truncate.o $(BUILD)/obj/agent/registry.o \
+$(BUILD)/tests/agent_truncate_test: $(BUILD)/obj/agent/truncate_test.o $(BUILD)/obj/agent/truncate.o $(BUILD)/obj/agent/registry.o $(BUILD)/obj/agent/target.o \
 		$(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka

@@ -8,7 +8,6 @@
 
 #define BUFFER_BYTES_FIRST 65536
 #define CHUNK_BYTES        262144
-#define COLUMN_TYPE_EXTRA  16 /* Nullable() and length bytes */
 
 /* Makes *array hold at least count elements. */
 static bool grow(void **array, size_t *capacity, size_t count, size_t element_size, size_t first)
@@ -252,52 +251,15 @@ void batch_forget_topic(Batch *batch, const char *topic)
 
 /* ---- rows ---- */
 
-static void put_type(WhWriter *w, const WhColumn *column)
-{
-    static const char before[] = "Nullable(";
-
-    if (!column->nullable) {
-        wh_put_str(w, column->clickhouse_type.data, column->clickhouse_type.size);
-        return;
-    }
-    wh_put_varint(w, sizeof before - 1 + column->clickhouse_type.size + 1);
-    wh_put_bytes(w, before, sizeof before - 1);
-    wh_put_bytes(w, column->clickhouse_type.data, column->clickhouse_type.size);
-    wh_put_u8(w, ')');
-}
-
-/* The header of RowBinaryWithNamesAndTypes: the number of columns, their names, their types. */
-static void put_header(WhWriter *w, const WhSchema *schema)
-{
-    static const char *const system_columns[][2] = {
-        {"_version", "UInt128"}, {"_deleted", "UInt8"}, {"_commit_time", "DateTime64(6, 'UTC')"}};
-    enum { count = sizeof system_columns / sizeof system_columns[0] };
-
-    wh_put_varint(w, schema->column_count + count);
-    for (uint32_t i = 0; i < schema->column_count; i++)
-        wh_put_str(w, schema->columns[i].name.data, schema->columns[i].name.size);
-    for (int i = 0; i < count; i++)
-        wh_put_str(w, system_columns[i][0], strlen(system_columns[i][0]));
-    for (uint32_t i = 0; i < schema->column_count; i++)
-        put_type(w, &schema->columns[i]);
-    for (int i = 0; i < count; i++)
-        wh_put_str(w, system_columns[i][1], strlen(system_columns[i][1]));
-}
-
 static bool open_buffer(TableBuffer *buffer, TableSchema *table)
 {
-    size_t header_bytes_max = 256;
     WhWriter w;
 
-    for (uint32_t i = 0; i < table->schema.column_count; i++)
-        header_bytes_max += table->schema.columns[i].name.size +
-                            table->schema.columns[i].clickhouse_type.size + COLUMN_TYPE_EXTRA +
-                            2 * WH_VARINT_BYTES_MAX;
     *buffer = (TableBuffer){.table = table, .oldest_commit_us = INT64_MAX};
-    if (!GROW(buffer->data, buffer->capacity, header_bytes_max, BUFFER_BYTES_FIRST))
+    if (!GROW(buffer->data, buffer->capacity, target_header_bytes_max(&table->target), BUFFER_BYTES_FIRST))
         return false;
     w = wh_writer(buffer->data, buffer->capacity);
-    put_header(&w, &table->schema);
+    target_put_header(&w, &table->target);
     buffer->header_size = buffer->size = w.length;
     return !w.full;
 }

@@ -28,6 +28,8 @@ Status clickhouse_query(ClickHouse *client, const char *database, const char *sq
 
 typedef struct Fixture {
     Vectors *vectors;
+    Config config;
+    char database[8];
     Registry *registry;
     Batch batch;
 } Fixture;
@@ -38,7 +40,9 @@ static int set_up(void **state)
 
     assert_non_null(f);
     f->vectors = vectors_read("wire-1.txt");
-    f->registry = registry_new();
+    (void)strcpy(f->database, "sh`op");
+    f->config.clickhouse_database = f->database;
+    f->registry = registry_new(&f->config);
     assert_non_null(f->registry);
     batch_init(&f->batch);
     *state = f;
@@ -95,8 +99,8 @@ static void test_registry(void **state)
     const TableSchema *again = NULL;
     Error error = {""};
 
-    assert_string_equal(table->view_name, "orders");
-    assert_string_equal(table->storage_name, "_orders");
+    assert_string_equal(table->target.view_name, "orders");
+    assert_string_equal(table->target.storage_name, "_orders");
     assert_string_equal(table->topic, "shop.public.orders");
     assert_int_equal(registry_add(f->registry, bytes.data, bytes.size, &again, &error), STATUS_OK);
     assert_null(again);
@@ -442,7 +446,7 @@ static void test_create_table(void **state)
     TableSchema *table = add_orders(f);
     Text text = {0};
 
-    ddl_create_table(&text, "sh`op", table);
+    ddl_create_table(&text, &table->target);
     assert_string_equal(
         text.data, "CREATE TABLE IF NOT EXISTS `sh\\`op`.`_orders` (`id` Int64 COMMENT 'attribute 1', "
                    "`customer_id` UUID COMMENT 'attribute 2', `note` Nullable(String) COMMENT 'attribute 3', "

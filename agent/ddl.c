@@ -22,63 +22,55 @@ typedef struct FoundColumn {
     bool in_key;
 } FoundColumn;
 
-static void append_slice(Text *text, WhSlice slice)
-{
-    text_append(text, (const char *)slice.data, slice.size);
-}
-
 static void append_name(Text *text, const char *name)
 {
     text_append_identifier(text, name, strlen(name));
 }
 
-static void append_qualified(Text *text, const char *database, const char *name)
+static void append_column(Text *text, const TargetColumn *column)
 {
-    append_name(text, database);
-    text_append(text, ".", 1);
-    append_name(text, name);
+    append_name(text, column->stored);
+    text_appendf(text, " %s", column->type);
+    if (column->attribute_number > 0)
+        text_appendf(text, " COMMENT '" COMMENT_PREFIX "%u'", column->attribute_number);
+    if (column->codec)
+        text_appendf(text, " CODEC(%s)", column->codec);
 }
 
-static void append_type(Text *text, const WhColumn *column)
+/* Without a key every version is a row of its own: a log. */
+static void append_order(Text *text, const Target *target)
 {
-    if (column->nullable)
-        text_appendf(text, "Nullable(");
-    append_slice(text, column->clickhouse_type);
-    if (column->nullable)
-        text_append(text, ")", 1);
+    text_appendf(text, " ORDER BY (");
+    for (uint32_t i = 0; i < target->key_column_count && target->order_by == NULL; i++) {
+        text_appendf(text, i ? ", " : "");
+        append_name(text, target->columns[i].stored);
+    }
+    if (target->order_by)
+        text_append(text, target->order_by, strlen(target->order_by));
+    else if (target->key_column_count == 0)
+        text_appendf(text, "`_version`");
+    text_appendf(text, ")");
 }
 
-static void append_column(Text *text, const WhColumn *column)
+void ddl_create_table(Text *text, const Target *target)
 {
-    text_append_identifier(text, (const char *)column->name.data, column->name.size);
-    text_append(text, " ", 1);
-    append_type(text, column);
-    text_appendf(text, " COMMENT '" COMMENT_PREFIX "%u'", column->attribute_number);
-}
-
-void ddl_create_table(Text *text, const char *database, const TableSchema *table)
-{
-    const WhSchema *schema = &table->schema;
-
     text_appendf(text, "CREATE TABLE IF NOT EXISTS ");
-    append_qualified(text, database, table->storage_name);
+    target_append_storage(text, target);
     text_appendf(text, " (");
-    for (uint32_t i = 0; i < schema->column_count; i++) {
-        append_column(text, &schema->columns[i]);
+    for (uint32_t i = 0; i < target->column_count; i++) {
+        append_column(text, &target->columns[i]);
         text_appendf(text, ", ");
     }
     text_appendf(text, "`_version` UInt128, `_deleted` UInt8, `_commit_time` DateTime64(6, 'UTC'), "
                        "`_loaded_time` DateTime64(6, 'UTC') DEFAULT now64(6), "
                        /* Latencies are asked of the newest rows only, every second. */
                        "INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1) "
-                       "ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (");
-    for (uint32_t i = 0; i < schema->key_column_count; i++) {
-        text_appendf(text, i ? ", " : "");
-        text_append_identifier(text, (const char *)schema->columns[i].name.data,
-                               schema->columns[i].name.size);
-    }
-    /* Without a key every version is a row of its own: a log. */
-    text_appendf(text, "%s)", schema->key_column_count ? "" : "`_version`");
+                       "ENGINE = ReplacingMergeTree(`_version`, `_deleted`)");
+    if (target->partition_by)
+        text_appendf(text, " PARTITION BY %s", target->partition_by);
+    append_order(text, target);
+    if (target->ttl)
+        text_appendf(text, " TTL %s", target->ttl);
 }
 
 /* ---- what is there ---- */
@@ -97,8 +89,8 @@ static void read_column(json_t *row, FoundColumn *column)
 }
 
 /* *answer holds what the columns borrow; json_decref() it. columns has room for 2 * WH_COLUMNS_MAX. */
-static Status read_columns(ClickHouse *client, const Config *config, const TableSchema *table,
-                           json_t **answer, FoundColumn *columns, size_t *count, Error *error)
+static Status read_columns(ClickHouse *client, const TableSchema *table, json_t **answer,
+                           FoundColumn *columns, size_t *count, Error *error)
 {
     Text sql = {0};
     const char *body;
@@ -109,9 +101,9 @@ static Status read_columns(ClickHouse *client, const Config *config, const Table
         &sql,
         "SELECT groupArray((name, type, comment, is_in_sorting_key)) FROM (SELECT * FROM system.columns "
         "WHERE database = ");
-    text_append_literal(&sql, config->clickhouse_database, strlen(config->clickhouse_database));
+    text_append_literal(&sql, table->target.database, strlen(table->target.database));
     text_appendf(&sql, " AND table = ");
-    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
     text_appendf(&sql, " ORDER BY position) FORMAT JSONCompactEachRow");
     status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
                         : clickhouse_query(client, NULL, sql.data, &body, &size, error);
@@ -123,22 +115,22 @@ static Status read_columns(ClickHouse *client, const Config *config, const Table
     *answer = json_loadb(body, size, 0, NULL);
     if (*answer == NULL)
         return status_fail(error, STATUS_RETRY, "ClickHouse's answer about the columns of %s is no JSON",
-                           table->storage_name);
+                           table->target.storage_name);
     for (size_t i = 0; i < json_array_size(json_array_get(*answer, 0)) && i < 2 * WH_COLUMNS_MAX; i++) {
         read_column(json_array_get(json_array_get(*answer, 0), i), &columns[i]);
         if (columns[i].name == NULL || columns[i].type == NULL)
             return status_fail(error, STATUS_RETRY,
                                "ClickHouse's answer about the columns of %s has another shape",
-                               table->storage_name);
+                               table->target.storage_name);
         (*count)++;
     }
     return STATUS_OK;
 }
 
-static const FoundColumn *find_by_name(const FoundColumn *columns, size_t count, WhSlice name)
+static const FoundColumn *find_by_name(const FoundColumn *columns, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)
-        if (wh_slice_equals(name, columns[i].name))
+        if (strcmp(name, columns[i].name) == 0)
             return &columns[i];
     return NULL;
 }
@@ -152,47 +144,41 @@ static const FoundColumn *find_by_number(const FoundColumn *columns, size_t coun
 }
 
 /* Can rows of this column go into what is there? *missing: there is nothing, and it may be added. */
-static Status check_column(const TableSchema *table, const WhColumn *column, const FoundColumn *found,
+static Status check_column(const TableSchema *table, const TargetColumn *column, const FoundColumn *found,
                            size_t found_count, bool *missing, Error *error)
 {
-    const FoundColumn *same_name = find_by_name(found, found_count, column->name);
+    const FoundColumn *same_name = find_by_name(found, found_count, column->stored);
     const FoundColumn *same_number = find_by_number(found, found_count, column->attribute_number);
-    Text type = {0};
-    Status status = STATUS_OK;
-    int name_size = (int)column->name.size;
-    const char *name = (const char *)column->name.data;
+    bool in_key = (uint32_t)(column - table->target.columns) < table->target.key_column_count;
 
     *missing = same_name == NULL;
     if (same_name == NULL && same_number != NULL)
         return status_fail(error, STATUS_STOP,
-                           "column %s of %s was renamed to %.*s, which this version does not follow: "
+                           "column %s of %s was renamed to %s, which this version does not follow: "
                            "ALTER TABLE %s RENAME COLUMN in ClickHouse, then the rows go on",
-                           same_number->name, table->view_name, name_size, name, table->storage_name);
+                           same_number->name, table->target.view_name, column->name,
+                           table->target.storage_name);
     if (same_name == NULL)
         return STATUS_OK;
     if (same_name->attribute_number != column->attribute_number)
         return status_fail(
             error, STATUS_STOP,
-            "column %.*s of %s is another column (attribute %u, not %u) than the one that %s holds: "
+            "column %s of %s is another column (attribute %u, not %u) than the one that %s holds: "
             "rename or drop the table in ClickHouse, then it is made anew",
-            name_size, name, table->view_name, column->attribute_number, same_name->attribute_number,
-            table->storage_name);
-    append_type(&type, column);
-    if (type.failed)
-        status = status_fail(error, STATUS_RETRY, "out of memory");
-    else if (strcmp(type.data, same_name->type) != 0)
-        status =
-            status_fail(error, STATUS_STOP,
-                        "column %.*s of %s is %s now, and %s in %s, which this version does not follow: "
-                        "ALTER TABLE ... MODIFY COLUMN in ClickHouse if the type can hold the values there",
-                        name_size, name, table->view_name, type.data, same_name->type, table->storage_name);
-    else if (same_name->in_key != (column->key_position > 0))
-        status = status_fail(error, STATUS_STOP,
-                             "the key of %s has changed, which this version does not follow: "
-                             "rename or drop %s in ClickHouse, then it is made anew",
-                             table->view_name, table->storage_name);
-    text_free(&type);
-    return status;
+            column->name, table->target.view_name, column->attribute_number, same_name->attribute_number,
+            table->target.storage_name);
+    if (strcmp(column->type, same_name->type) != 0)
+        return status_fail(
+            error, STATUS_STOP,
+            "column %s of %s is %s now, and %s in %s, which this version does not follow: "
+            "ALTER TABLE ... MODIFY COLUMN in ClickHouse if the type can hold the values there",
+            column->name, table->target.view_name, column->type, same_name->type, table->target.storage_name);
+    if (same_name->in_key != in_key)
+        return status_fail(error, STATUS_STOP,
+                           "the key of %s has changed, which this version does not follow: "
+                           "rename or drop %s in ClickHouse, then it is made anew",
+                           table->target.view_name, table->target.storage_name);
+    return STATUS_OK;
 }
 
 /* ---- changing it ---- */
@@ -204,15 +190,15 @@ static Status run(ClickHouse *client, Text *sql, Error *error)
     return clickhouse_query(client, NULL, sql->data, NULL, NULL, error);
 }
 
-static Status create_view(ClickHouse *client, const Config *config, const TableSchema *table,
-                          const FoundColumn *found, size_t found_count, Error *error)
+static Status create_view(ClickHouse *client, const TableSchema *table, const FoundColumn *found,
+                          size_t found_count, Error *error)
 {
     Text sql = {0};
     Status status;
 
     /* A view keeps the types of its columns from when it was made, so it is made anew for each schema. */
     text_appendf(&sql, "CREATE OR REPLACE VIEW ");
-    append_qualified(&sql, config->clickhouse_database, table->view_name);
+    target_append_view(&sql, &table->target);
     text_appendf(&sql, " AS SELECT ");
     for (size_t i = 0; i < found_count; i++) {
         if (found[i].attribute_number == 0)
@@ -222,21 +208,21 @@ static Status create_view(ClickHouse *client, const Config *config, const TableS
     }
     /* FINAL leaves the newest version of each key, and nothing where that is a delete. */
     text_appendf(&sql, "`_version`, `_commit_time`, `_loaded_time` FROM ");
-    append_qualified(&sql, config->clickhouse_database, table->storage_name);
+    target_append_storage(&sql, &table->target);
     text_appendf(&sql, " FINAL");
     status = run(client, &sql, error);
     text_free(&sql);
     return status;
 }
 
-static Status add_column(ClickHouse *client, const Config *config, const TableSchema *table,
-                         const WhColumn *column, Error *error)
+static Status add_column(ClickHouse *client, const TableSchema *table, const TargetColumn *column,
+                         Error *error)
 {
     Text sql = {0};
     Status status;
 
     text_appendf(&sql, "ALTER TABLE ");
-    append_qualified(&sql, config->clickhouse_database, table->storage_name);
+    target_append_storage(&sql, &table->target);
     text_appendf(&sql, " ADD COLUMN IF NOT EXISTS ");
     append_column(&sql, column);
     status = run(client, &sql, error);
@@ -244,37 +230,37 @@ static Status add_column(ClickHouse *client, const Config *config, const TableSc
     return status;
 }
 
-static Status create_storage(ClickHouse *client, const Config *config, const TableSchema *table, Error *error)
+static Status create_storage(ClickHouse *client, const TableSchema *table, Error *error)
 {
     Text sql = {0};
     Status status;
 
-    ddl_create_table(&sql, config->clickhouse_database, table);
+    ddl_create_table(&sql, &table->target);
     status = run(client, &sql, error);
     text_free(&sql);
     return status;
 }
 
 /* Compares the schema with what is there and adds what is missing; *changed when it did. */
-static Status fit_columns(ClickHouse *client, const Config *config, const TableSchema *table,
-                          const FoundColumn *found, size_t found_count, bool *changed, Error *error)
+static Status fit_columns(ClickHouse *client, const TableSchema *table, const FoundColumn *found,
+                          size_t found_count, bool *changed, Error *error)
 {
     Status status = STATUS_OK;
 
     *changed = false;
-    for (uint32_t i = 0; i < table->schema.column_count && status == STATUS_OK; i++) {
-        const WhColumn *column = &table->schema.columns[i];
+    for (uint32_t i = 0; i < table->target.column_count && status == STATUS_OK; i++) {
+        const TargetColumn *column = &table->target.columns[i];
         bool missing;
 
         status = check_column(table, column, found, found_count, &missing, error);
         if (status != STATUS_OK || !missing)
             continue;
-        if (column->key_position > 0)
+        if (i < table->target.key_column_count)
             return status_fail(error, STATUS_STOP,
                                "the key of %s has changed, which this version does not follow: "
                                "rename or drop %s in ClickHouse, then it is made anew",
-                               table->view_name, table->storage_name);
-        status = add_column(client, config, table, column, error);
+                               table->target.view_name, table->target.storage_name);
+        status = add_column(client, table, column, error);
         *changed = true;
     }
     return status;
@@ -284,16 +270,16 @@ static Status refuse_system_names(const TableSchema *table, Error *error)
 {
     static const char *const reserved[] = {"_version", "_deleted", "_commit_time", "_loaded_time"};
 
-    for (uint32_t i = 0; i < table->schema.column_count; i++)
+    for (uint32_t i = 0; i < table->target.column_count; i++)
         for (size_t r = 0; r < sizeof reserved / sizeof reserved[0]; r++)
-            if (wh_slice_equals(table->schema.columns[i].name, reserved[r]))
+            if (strcmp(table->target.columns[i].name, reserved[r]) == 0)
                 return status_fail(error, STATUS_STOP,
                                    "column %s of %s has the name of a system column: rename it in Postgres",
-                                   reserved[r], table->view_name);
+                                   reserved[r], table->target.view_name);
     return STATUS_OK;
 }
 
-Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, Error *error)
+Status ddl_ensure(ClickHouse *client, TableSchema *table, Error *error)
 {
     FoundColumn *found = calloc(2 * WH_COLUMNS_MAX, sizeof *found);
     size_t count = 0;
@@ -304,18 +290,18 @@ Status ddl_ensure(ClickHouse *client, const Config *config, TableSchema *table, 
     if (found == NULL)
         return status_fail(error, STATUS_RETRY, "out of memory");
     if (status == STATUS_OK)
-        status = create_storage(client, config, table, error);
+        status = create_storage(client, table, error);
     if (status == STATUS_OK)
-        status = read_columns(client, config, table, &answer, found, &count, error);
+        status = read_columns(client, table, &answer, found, &count, error);
     if (status == STATUS_OK)
-        status = fit_columns(client, config, table, found, count, &changed, error);
+        status = fit_columns(client, table, found, count, &changed, error);
     if (status == STATUS_OK && changed) {
         json_decref(answer);
         answer = NULL;
-        status = read_columns(client, config, table, &answer, found, &count, error);
+        status = read_columns(client, table, &answer, found, &count, error);
     }
     if (status == STATUS_OK)
-        status = create_view(client, config, table, found, count, error);
+        status = create_view(client, table, found, count, error);
     table->ready = status == STATUS_OK;
     json_decref(answer);
     free(found);

@@ -31,7 +31,7 @@ static Status ensure_system_step(Loader *loader, void *context, Error *error)
 
 static Status ensure_table_step(Loader *loader, void *context, Error *error)
 {
-    Status status = ddl_ensure(loader->client, loader->config, context, error);
+    Status status = ddl_ensure(loader->client, context, error);
 
     return status == STATUS_REJECT ? STATUS_STOP : status;
 }
@@ -118,20 +118,13 @@ static Status insert_halves(Loader *loader, Batch *batch, Range whole, Error *er
     return status == STATUS_REJECT ? STATUS_OK : status;
 }
 
-static bool append_insert(Text *sql, const Config *config, const TableSchema *table)
+static bool append_insert(Text *sql, const Target *target)
 {
     text_appendf(sql, "INSERT INTO ");
-    text_append_identifier(sql, config->clickhouse_database, strlen(config->clickhouse_database));
-    text_append(sql, ".", 1);
-    text_append_identifier(sql, table->storage_name, strlen(table->storage_name));
+    target_append_storage(sql, target);
     text_appendf(sql, " (");
-    for (uint32_t i = 0; i < table->schema.column_count; i++) {
-        const WhColumn *column = &table->schema.columns[i];
-
-        text_append_identifier(sql, (const char *)column->name.data, column->name.size);
-        text_appendf(sql, ", ");
-    }
-    text_appendf(sql, "`_version`, `_deleted`, `_commit_time`) FORMAT RowBinaryWithNamesAndTypes");
+    target_append_columns(sql, target);
+    text_appendf(sql, ") FORMAT RowBinaryWithNamesAndTypes");
     return !sql->failed;
 }
 
@@ -199,9 +192,8 @@ static Status truncate_step(Loader *loader, void *context, Error *error)
     const TableJob *job = context;
     TableSchema *table = job->buffer->table;
     bool applied = true;
-    Status status =
-        job->sweep ? truncate_sweep(loader->client, loader->config, table, job->sweep, &applied, error)
-                   : truncate_apply(loader->client, loader->config, table, &job->buffer->truncate, error);
+    Status status = job->sweep ? truncate_sweep(loader->client, table, job->sweep, &applied, error)
+                               : truncate_apply(loader->client, table, &job->buffer->truncate, error);
 
     if (status == STATUS_OK && applied)
         atomic_fetch_add(&loader->metrics->truncates, 1);
@@ -222,7 +214,7 @@ static Status insert_rows(Loader *loader, TableJob *job, Error *error)
         status = drop_late_rows(loader, buffer, error);
     if (status != STATUS_OK || buffer->row_count == 0)
         return status;
-    if (append_insert(&sql, loader->config, buffer->table))
+    if (append_insert(&sql, &buffer->table->target))
         status = insert_all(loader, job->batch, buffer, sql.data, error);
     else
         status = status_fail(error, STATUS_RETRY, "out of memory");
@@ -262,9 +254,9 @@ static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error 
         return status;
     buffer->stopped = true;
     metrics_set_error(loader->metrics, error->text);
-    if (table_states_set(&loader->metrics->tables, buffer->table->view_name, TABLE_STOPPED, "refused",
+    if (table_states_set(&loader->metrics->tables, buffer->table->target.view_name, TABLE_STOPPED, "refused",
                          error->text, "mend the table in ClickHouse: it is tried again every ten seconds"))
-        log_error("table %s is stopped: %s", buffer->table->view_name, error->text);
+        log_error("table %s is stopped: %s", buffer->table->target.view_name, error->text);
     return STATUS_OK;
 }
 
@@ -272,7 +264,7 @@ static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error 
 
 static bool same_table(const TableBuffer *a, const TableBuffer *b)
 {
-    return strcmp(a->table->storage_name, b->table->storage_name) == 0;
+    return strcmp(a->table->target.storage_name, b->table->target.storage_name) == 0;
 }
 
 /* Once for a table: its highest truncate takes what the others take. */
@@ -316,6 +308,6 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
     }
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
         if (!is_stopped(batch, &batch->tables[i]))
-            table_states_loaded(&loader->metrics->tables, batch->tables[i].table->view_name);
+            table_states_loaded(&loader->metrics->tables, batch->tables[i].table->target.view_name);
     return status;
 }

@@ -487,7 +487,7 @@ Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
         batch_init(&p->batches[1]);
         budget_init(&p->budget, config->batch_max_parts_per_second, now_ms());
         p->messages = calloc(POLL_MESSAGES_MAX, sizeof *p->messages);
-        p->registry = registry_new();
+        p->registry = registry_new(config);
     }
     if (p == NULL || p->messages == NULL || p->registry == NULL) {
         (void)status_fail(error, STATUS_FATAL, "out of memory");

@@ -21,6 +21,7 @@
 #define VIEW_FILE_NAME_BYTES_MAX 160
 
 struct Registry {
+    const Config *config;
     pthread_mutex_t lock;  /* of the arrays: one thread adds, others list */
     TableSchema **schemas; /* by fingerprint */
     TableSchema **newest;  /* in the order they came, for listing: a table's last one counts */
@@ -28,7 +29,7 @@ struct Registry {
     size_t capacity;
 };
 
-Registry *registry_new(void)
+Registry *registry_new(const Config *config)
 {
     Registry *registry = calloc(1, sizeof *registry);
 
@@ -36,6 +37,8 @@ Registry *registry_new(void)
         free(registry);
         registry = NULL;
     }
+    if (registry)
+        registry->config = config;
     return registry;
 }
 
@@ -48,8 +51,7 @@ static void schema_free(TableSchema *table)
     free(table->bytes);
     free(table->delete_tail);
     free(table->topic);
-    free(table->view_name);
-    free(table->storage_name);
+    target_free(&table->target);
     free(table);
 }
 
@@ -144,16 +146,15 @@ static char *view_name(const WhSchema *schema)
     return strndup((const char *)name, size);
 }
 
-static char *storage_name(const char *view)
+static Status make_target(TableSchema *table, const Config *config, Error *error)
 {
-    size_t size = strlen(view) + 1;
-    char *name = malloc(size + 1);
+    char *name = view_name(&table->schema);
+    Status status =
+        name ? target_copy(&table->target, config->clickhouse_database, name, &table->schema, error)
+             : status_fail(error, STATUS_FATAL, "out of memory");
 
-    if (name) {
-        name[0] = '_';
-        memcpy(name + 1, view, size);
-    }
-    return name;
+    free(name);
+    return status;
 }
 
 /* STATUS_REJECT for a type that this version does not know. */
@@ -177,8 +178,10 @@ static Status parse_types(TableSchema *table, Error *error)
     return STATUS_OK;
 }
 
-static Status fill_schema(TableSchema *table, const WhSchemaMessage *message, Error *error)
+static Status fill_schema(TableSchema *table, const Config *config, const WhSchemaMessage *message,
+                          Error *error)
 {
+    Status status;
     const char *problem;
     size_t offset;
     WhColumn *columns;
@@ -200,12 +203,10 @@ static Status fill_schema(TableSchema *table, const WhSchemaMessage *message, Er
         table->schema.columns = columns;
     table->types = calloc(table->schema.column_count, sizeof *table->types);
     table->delete_tail = calloc(table->schema.column_count, DEFAULT_VALUE_BYTES_MAX);
-    table->view_name = view_name(&table->schema);
-    table->storage_name = table->view_name ? storage_name(table->view_name) : NULL;
-    if (table->types == NULL || table->delete_tail == NULL || table->view_name == NULL ||
-        table->storage_name == NULL)
+    if (table->types == NULL || table->delete_tail == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
-    return parse_types(table, error);
+    status = make_target(table, config, error);
+    return status == STATUS_OK ? parse_types(table, error) : status;
 }
 
 static bool make_room(Registry *registry)
@@ -262,7 +263,7 @@ Status registry_add(Registry *registry, const void *value, size_t size, const Ta
     table = calloc(1, sizeof *table);
     if (table == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
-    status = fill_schema(table, &message, error);
+    status = fill_schema(table, registry->config, &message, error);
     if (status == STATUS_OK)
         status = insert_schema(registry, table, error);
     if (status == STATUS_OK)
@@ -280,7 +281,8 @@ void registry_each_table(Registry *registry, void (*visit)(void *context, const 
         bool superseded = false;
 
         for (size_t later = i + 1; later < registry->count && !superseded; later++)
-            superseded = strcmp(registry->newest[i]->view_name, registry->newest[later]->view_name) == 0;
+            superseded =
+                strcmp(registry->newest[i]->target.view_name, registry->newest[later]->target.view_name) == 0;
         if (!superseded)
             visit(context, registry->newest[i]);
     }

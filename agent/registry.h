@@ -15,6 +15,7 @@
 
 #include "agent/config.h"
 #include "agent/status.h"
+#include "agent/target.h"
 #include "extension/common/rowbinary.h"
 #include "extension/common/schema.h"
 
@@ -27,14 +28,14 @@ typedef struct TableSchema {
     uint8_t *delete_tail; /* the defaults of the columns that a delete does not carry */
     size_t delete_tail_size;
     char *topic;
-    char *view_name; /* names in ClickHouse, not quoted */
-    char *storage_name;
+    Target target;
     bool ready; /* loader's: the table in ClickHouse has what this schema needs */
 } TableSchema;
 
 typedef struct Registry Registry;
 
-Registry *registry_new(void); /* NULL: out of memory */
+/* NULL: out of memory. config outlives it. */
+Registry *registry_new(const Config *config);
 void registry_free(Registry *registry);
 
 /*

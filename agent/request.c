@@ -100,7 +100,8 @@ static Status send_request(Requests *requests, const TableSchema *table, json_t 
 
     json_decref(request);
     if (text == NULL)
-        return status_fail(error, STATUS_RETRY, "out of memory for a request for table %s", table->view_name);
+        return status_fail(error, STATUS_RETRY, "out of memory for a request for table %s",
+                           table->target.view_name);
     status = send_text(requests, table, text, error);
     free(text);
     return status;
@@ -112,7 +113,7 @@ static Status flush(Requests *requests, const TableSchema *table, const char *wh
     Status status = producer_flush(requests->producer, error);
 
     if (status == STATUS_OK)
-        log_info("asked the source for %s of table %s: %s", what, table->view_name, reason);
+        log_info("asked the source for %s of table %s: %s", what, table->target.view_name, reason);
     return status;
 }
 

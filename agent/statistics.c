@@ -42,7 +42,7 @@ static void compare_table(void *context, const TableSchema *table)
 
     if (search->view_name == NULL && wh_slice_equals(table->schema.schema_name, search->schema) &&
         wh_slice_equals(table->schema.table_name, search->table))
-        search->view_name = strdup(table->view_name);
+        search->view_name = strdup(table->target.view_name);
 }
 
 /* The rows of a table's view; 0 where there is none yet. */

@@ -52,13 +52,6 @@ static const char *const marker_settings =
     "result_overflow_mode = 'throw', max_insert_threads = 1, min_insert_block_size_rows = 1048576, "
     "min_insert_block_size_bytes = 67108864";
 
-static void append_storage(Text *text, const char *database, const TableSchema *table)
-{
-    text_append_identifier(text, database, strlen(database));
-    text_append(text, ".", 1);
-    text_append_identifier(text, table->storage_name, strlen(table->storage_name));
-}
-
 static void append_version(Text *text, Version version)
 {
     char digits[VERSION_DIGITS_MAX + 1];
@@ -72,11 +65,10 @@ static void append_commit_time(Text *text, const Truncate *truncate)
     text_appendf(text, "fromUnixTimestamp64Micro(toInt64(%lld), 'UTC')", (long long)truncate->commit_time_us);
 }
 
-static void append_key(Text *text, const WhSchema *schema)
+static void append_key(Text *text, const Target *target)
 {
-    for (uint32_t i = 0; i < schema->key_column_count; i++) {
-        text_append_identifier(text, (const char *)schema->columns[i].name.data,
-                               schema->columns[i].name.size);
+    for (uint32_t i = 0; i < target->key_column_count; i++) {
+        text_append_identifier(text, target->columns[i].stored, strlen(target->columns[i].stored));
         text_appendf(text, ", ");
     }
 }
@@ -84,38 +76,36 @@ static void append_key(Text *text, const WhSchema *schema)
 void truncate_note_statement(Text *text, const TableSchema *table, const Truncate *truncate)
 {
     text_appendf(text, "INSERT INTO `_walhouse_truncates` (table, version, commit_time) SELECT ");
-    text_append_literal(text, table->storage_name, strlen(table->storage_name));
+    text_append_literal(text, table->target.storage_name, strlen(table->target.storage_name));
     text_appendf(text, ", ");
     append_version(text, truncate->version);
     text_appendf(text, ", ");
     append_commit_time(text, truncate);
 }
 
-void truncate_marker_statement(Text *text, const char *database, const TableSchema *table,
-                               const Truncate *truncate)
+void truncate_marker_statement(Text *text, const TableSchema *table, const Truncate *truncate)
 {
     text_appendf(text, "INSERT INTO ");
-    append_storage(text, database, table);
+    target_append_storage(text, &table->target);
     text_appendf(text, " (");
-    append_key(text, &table->schema);
+    append_key(text, &table->target);
     text_appendf(text, "`_version`, `_deleted`, `_commit_time`) %s SELECT ", marker_settings);
-    append_key(text, &table->schema);
+    append_key(text, &table->target);
     append_version(text, truncate->version);
     text_appendf(text, ", 1, ");
     append_commit_time(text, truncate);
     text_appendf(text, " FROM ");
-    append_storage(text, database, table);
+    target_append_storage(text, &table->target);
     text_appendf(text, " FINAL WHERE `_version` < ");
     append_version(text, truncate->version);
 }
 
 /* A log table is ordered by _version, so this reads no more than what goes. Waits until it is done
  * everywhere. */
-void truncate_delete_statement(Text *text, const char *database, const TableSchema *table,
-                               const Truncate *truncate)
+void truncate_delete_statement(Text *text, const TableSchema *table, const Truncate *truncate)
 {
     text_appendf(text, "DELETE FROM ");
-    append_storage(text, database, table);
+    target_append_storage(text, &table->target);
     text_appendf(text, " WHERE `_version` < ");
     append_version(text, truncate->version);
     text_appendf(text, " SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2");
@@ -139,45 +129,43 @@ static Status note(ClickHouse *client, const TableSchema *table, const Truncate 
     return ask(client, &sql, NULL, error);
 }
 
-static Status mark_rows(ClickHouse *client, const Config *config, const TableSchema *table,
-                        const Truncate *truncate, Error *error)
+static Status mark_rows(ClickHouse *client, const TableSchema *table, const Truncate *truncate, Error *error)
 {
     Text sql = {0};
 
-    truncate_marker_statement(&sql, config->clickhouse_database, table, truncate);
+    truncate_marker_statement(&sql, table, truncate);
     return ask(client, &sql, NULL, error);
 }
 
 /* Most of a log table's truncates find nothing (each partition brings one), and a mutation that changes
  * nothing still touches every part. */
-static Status delete_rows(ClickHouse *client, const Config *config, const TableSchema *table,
-                          const Truncate *truncate, Error *error)
+static Status delete_rows(ClickHouse *client, const TableSchema *table, const Truncate *truncate,
+                          Error *error)
 {
     const char *body = "";
     Text sql = {0};
     Status status;
 
     text_appendf(&sql, "SELECT 1 FROM ");
-    append_storage(&sql, config->clickhouse_database, table);
+    target_append_storage(&sql, &table->target);
     text_appendf(&sql, " WHERE `_version` < ");
     append_version(&sql, truncate->version);
     text_appendf(&sql, " LIMIT 1");
     status = ask(client, &sql, &body, error);
     if (status != STATUS_OK || body == NULL || body[0] != '1')
         return status;
-    truncate_delete_statement(&sql, config->clickhouse_database, table, truncate);
+    truncate_delete_statement(&sql, table, truncate);
     return ask(client, &sql, NULL, error);
 }
 
-Status truncate_apply(ClickHouse *client, const Config *config, const TableSchema *table,
-                      const Truncate *truncate, Error *error)
+Status truncate_apply(ClickHouse *client, const TableSchema *table, const Truncate *truncate, Error *error)
 {
     Status status = note(client, table, truncate, error);
 
     if (status != STATUS_OK)
         return status;
-    return table->schema.key_column_count > 0 ? mark_rows(client, config, table, truncate, error)
-                                              : delete_rows(client, config, table, truncate, error);
+    return table->schema.key_column_count > 0 ? mark_rows(client, table, truncate, error)
+                                              : delete_rows(client, table, truncate, error);
 }
 
 static Status note_sweep(ClickHouse *client, const TableSchema *table, const Sweep *sweep, Error *error)
@@ -185,15 +173,15 @@ static Status note_sweep(ClickHouse *client, const TableSchema *table, const Swe
     Text sql = {0};
 
     text_appendf(&sql, "INSERT INTO `_walhouse_sweeps` (table, version, partition, partitions) SELECT ");
-    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
     text_appendf(&sql, ", ");
     append_version(&sql, sweep->truncate.version);
     text_appendf(&sql, ", %d, %d", (int)sweep->partition, (int)sweep->partitions);
     return ask(client, &sql, NULL, error);
 }
 
-Status truncate_sweep(ClickHouse *client, const Config *config, const TableSchema *table, const Sweep *sweep,
-                      bool *applied, Error *error)
+Status truncate_sweep(ClickHouse *client, const TableSchema *table, const Sweep *sweep, bool *applied,
+                      Error *error)
 {
     const char *body = "";
     Text sql = {0};
@@ -204,13 +192,13 @@ Status truncate_sweep(ClickHouse *client, const Config *config, const TableSchem
         return status;
     text_appendf(&sql,
                  "SELECT uniqExact(partition) >= max(partitions) FROM `_walhouse_sweeps` WHERE table = ");
-    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
     text_appendf(&sql, " AND version = ");
     append_version(&sql, sweep->truncate.version);
     status = ask(client, &sql, &body, error);
     if (status != STATUS_OK || body[0] != '1')
         return status;
-    status = truncate_apply(client, config, table, &sweep->truncate, error);
+    status = truncate_apply(client, table, &sweep->truncate, error);
     *applied = status == STATUS_OK;
     return status;
 }
@@ -223,7 +211,7 @@ Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *flo
 
     *floor = 0;
     text_appendf(&sql, "SELECT toString(max(version)) FROM `_walhouse_truncates` WHERE table = ");
-    text_append_literal(&sql, table->storage_name, strlen(table->storage_name));
+    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
     status = ask(client, &sql, &body, error);
     for (int i = 0; status == STATUS_OK && body[i] >= '0' && body[i] <= '9'; i++)
         *floor = *floor * 10 + (Version)(body[i] - '0');

@@ -33,21 +33,18 @@ static inline bool truncate_is_sweep(const WhEvent *event)
  * Notes the truncate and makes every row below it go. The storage table is there. It may be done again at
  * any time, in part or as a whole, and by several agents at once. Statuses as clickhouse_query().
  */
-Status truncate_apply(ClickHouse *client, const Config *config, const TableSchema *table,
-                      const Truncate *truncate, Error *error);
+Status truncate_apply(ClickHouse *client, const TableSchema *table, const Truncate *truncate, Error *error);
 
 /* Remembers that the sweep has come in its partition, and applies it when it has come in all of them. */
-Status truncate_sweep(ClickHouse *client, const Config *config, const TableSchema *table, const Sweep *sweep,
-                      bool *applied, Error *error);
+Status truncate_sweep(ClickHouse *client, const TableSchema *table, const Sweep *sweep, bool *applied,
+                      Error *error);
 
 /* The highest truncate of the table that any agent noted; 0: none. */
 Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *floor, Error *error);
 
 /* The statements, for truncate_apply() and for tests. Check text->failed. */
 void truncate_note_statement(Text *text, const TableSchema *table, const Truncate *truncate);
-void truncate_marker_statement(Text *text, const char *database, const TableSchema *table,
-                               const Truncate *truncate);
-void truncate_delete_statement(Text *text, const char *database, const TableSchema *table,
-                               const Truncate *truncate);
+void truncate_marker_statement(Text *text, const TableSchema *table, const Truncate *truncate);
+void truncate_delete_statement(Text *text, const TableSchema *table, const Truncate *truncate);
 
 #endif

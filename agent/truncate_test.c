@@ -68,7 +68,9 @@ static TableSchema *get_schema(Registry *registry, const char *name)
 
 static void test_statements(void **state)
 {
-    Registry *registry = registry_new();
+    char database[] = "sh`op";
+    Config config = {.clickhouse_database = database};
+    Registry *registry = registry_new(&config);
     TableSchema *table = get_schema(registry, "schema_message.orders");
     Truncate truncate = {.version = ((Version)1 << 112) + 5, .commit_time_us = -1};
     Text text = {0};
@@ -80,7 +82,7 @@ static void test_statements(void **state)
                         "toUInt128('5192296858534827628530496329220101'), "
                         "fromUnixTimestamp64Micro(toInt64(-1), 'UTC')");
     text_clear(&text);
-    truncate_marker_statement(&text, "sh`op", table, &truncate);
+    truncate_marker_statement(&text, table, &truncate);
     assert_non_null(strstr(text.data, "INSERT INTO `sh\\`op`.`_orders` (`id`, `_version`, `_deleted`, "
                                       "`_commit_time`) SETTINGS "));
     assert_non_null(strstr(text.data, " SELECT `id`, toUInt128('5192296858534827628530496329220101'), 1, "
@@ -88,8 +90,8 @@ static void test_statements(void **state)
                                       "FINAL WHERE `_version` < "
                                       "toUInt128('5192296858534827628530496329220101')"));
     text_clear(&text);
-    truncate_delete_statement(&text, "shop", table, &truncate);
-    assert_string_equal(text.data, "DELETE FROM `shop`.`_orders` WHERE `_version` < "
+    truncate_delete_statement(&text, table, &truncate);
+    assert_string_equal(text.data, "DELETE FROM `sh\\`op`.`_orders` WHERE `_version` < "
                                    "toUInt128('5192296858534827628530496329220101') "
                                    "SETTINGS lightweight_deletes_sync = 2, mutations_sync = 2");
     text_free(&text);

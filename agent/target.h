@@ -1,0 +1,61 @@
+/*
+ * target.h - what a schema becomes in ClickHouse: names, columns, key; and what inserts say of them.
+ *
+ *      schema --target_copy()--> Target --rules--> Target, shaped --> ddl.c's statements
+ *                                                                 --> an insert's columns and header
+ *
+ * The column's number in Postgres is its identity; its name in the storage table is decided when the table is
+ * made fit (evolve.h), and is never changed afterwards.
+ */
+#ifndef WALHOUSE_AGENT_TARGET_H
+#define WALHOUSE_AGENT_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/status.h"
+#include "agent/text.h"
+#include "extension/common/schema.h"
+
+#define TARGET_CONSTANT UINT32_MAX /* a column that no column of the schema is the source of */
+
+/* Texts are malloc'ed. */
+typedef struct TargetColumn {
+    char *name;   /* in the view */
+    char *stored; /* in the storage table */
+    char *type;   /* as ClickHouse writes it, with Nullable() */
+    char *codec;  /* NULL: the default */
+    uint32_t attribute_number;
+    uint32_t source; /* index in the schema's columns, or TARGET_CONSTANT */
+} TargetColumn;
+
+/* Names are not quoted. */
+typedef struct Target {
+    char *database;
+    char *view_name;
+    char *storage_name;
+    TargetColumn *columns; /* in the order of an insert's; the first key_column_count are the key */
+    uint32_t column_count;
+    uint32_t key_column_count;
+    char *order_by; /* expressions instead of the defaults; NULL: none */
+    char *partition_by;
+    char *ttl;
+    bool copies; /* columns are the schema's, in its order: bodies go as they are */
+} Target;
+
+/* The target of a schema without rules. STATUS_FATAL: out of memory; target_free() it then, too. */
+Status target_copy(Target *target, const char *database, const char *view_name, const WhSchema *schema,
+                   Error *error);
+void target_free(Target *target);
+
+/* "`a`, `b`, `_version`, `_deleted`, `_commit_time`": an insert's columns. Check text->failed. */
+void target_append_columns(Text *text, const Target *target);
+void target_append_storage(Text *text, const Target *target); /* `database`.`storage` */
+void target_append_view(Text *text, const Target *target);
+
+/* The header of RowBinaryWithNamesAndTypes for those columns: the number of columns, their names, types. */
+void target_put_header(WhWriter *w, const Target *target);
+size_t target_header_bytes_max(const Target *target);
+
+#endif

@@ -1,6 +1,7 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main run config config_help rules nearest filter scalar table_state metrics text \
+AGENT_SOURCES := main run config config_help nearest table_state metrics text \
+	rules shape filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl dlq dlq_mirror letter rowtext load load_tables \
@@ -13,12 +14,14 @@ PROGRAMS += $(BUILD)/bin/walhouse-agent $(BUILD)/man/walhouse-agent.1
 
 AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd))$(AGENT_LIBS)
 
+CRYPTO_LIBS := -lcrypto
+
 # Others' headers are not held to our warnings.
 $(BUILD)/obj/agent/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS)) -D_GNU_SOURCE
 
 $(BUILD)/bin/walhouse-agent: $(AGENT_OBJECTS) $(AGENT_COMMON_OBJECTS) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) $(CRYPTO_LIBS) -lpthread
 
 $(BUILD)/man/walhouse-agent.1: $(BUILD)/bin/walhouse-agent
 	@mkdir -p $(@D)
@@ -35,7 +38,8 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_filter_test \
-	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test
+	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test \
+	$(BUILD)/tests/agent_rowmap_test $(BUILD)/tests/agent_shape_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
 		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
@@ -79,3 +83,15 @@ $(BUILD)/tests/agent_rowtext_test: $(BUILD)/obj/agent/rowtext_test.o $(BUILD)/ob
 		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_rowmap_test: $(BUILD)/obj/agent/rowmap_test.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o \
+		$(BUILD)/obj/agent/filter.o $(BUILD)/obj/agent/scalar.o $(BUILD)/obj/agent/expression.o $(BUILD)/obj/agent/text.o \
+		$(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka
+
+$(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/agent/shape.o $(BUILD)/obj/agent/rules.o \
+		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \
+		$(BUILD)/obj/agent/scalar.o $(BUILD)/obj/agent/expression.o $(BUILD)/obj/agent/text.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka

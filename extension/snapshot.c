@@ -174,9 +174,12 @@ static Portal
 open_chunk_query(KeyedRead *read, ArrayType *after)
 {
 	const SnapshotRequest *request = &read->reader.request;
-	SPIPlanPtr	plan = prepare_chunk_query(read, after != NULL);
+	SPIPlanPtr	plan;
 	Datum		values[INDEX_MAX_KEYS];
 
+	if (request->condition)
+		snapshot_reader_allow_lookup(&read->reader);
+	plan = prepare_chunk_query(read, after != NULL);
 	if ((request->row_filter || request->condition) && is_costly(plan))
 	{
 		read->says_matches = true;

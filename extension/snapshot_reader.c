@@ -162,6 +162,13 @@ settings_begin(void)
 }
 
 void
+snapshot_reader_allow_lookup(SnapshotReader *reader)
+{
+	setting_put("enable_sort", "on", reader->guc_nest_level);
+	setting_put("enable_bitmapscan", "on", reader->guc_nest_level);
+}
+
+void
 snapshot_reader_begin(SnapshotReader *reader, int max_bytes)
 {
 	memset(reader, 0, sizeof *reader);

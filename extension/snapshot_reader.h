@@ -58,6 +58,8 @@ extern void snapshot_reader_begin(SnapshotReader *reader, int max_bytes);
  * must be connected.
  */
 extern bool snapshot_reader_open(SnapshotReader *reader, int64 id, bool wait);
+/* Rows that a condition names may be found by any index, and sorted, until snapshot_reader_end(). */
+extern void snapshot_reader_allow_lookup(SnapshotReader *reader);
 /* The rows to come have versions from this one on. */
 extern void snapshot_reader_version(SnapshotReader *reader, XLogRecPtr floor_lsn, uint64 first_ordinal);
 extern SnapshotSource snapshot_reader_source(const SnapshotReader *reader);

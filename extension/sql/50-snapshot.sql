@@ -8,7 +8,7 @@ CREATE TABLE snapshot (
 	table_name text NOT NULL,
 	part oid,				/* only this partition of it */
 	condition text,			/* only these rows; every name in it is qualified */
-	reason text NOT NULL CHECK (reason IN ('initial', 'joined', 'rewritten', 'requested', 'resync')),
+	reason text NOT NULL CHECK (reason IN ('initial', 'joined', 'rewritten', 'requested', 'resync', 'agent')),
 	state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'failed', 'cancelled')),
 	keyed boolean NOT NULL,
 	min_xid xid8,			/* chunks wait until all older transactions ended; NULL: not stamped yet */
@@ -241,6 +241,7 @@ BEGIN
 		-- Somebody's DDL is about the same table at this moment; next time.
 		NULL;
 	END;
+	PERFORM walhouse._request_wanted(_pipeline);
 	-- A later request for all of a table stands for the earlier ones; tables that left need none.
 	WITH open AS (
 		SELECT s.id, s.relation, max(s.id) FILTER (WHERE s.condition IS NULL AND s.part IS NULL
@@ -262,8 +263,14 @@ BEGIN
 	 * it had its id, before that transaction's commit; all such ids are below the next one that is read now, after that commit
 	 * was seen. A chunk that waits until none below it runs (extension/floors.c) sees all that they did.
 	 */
-	SELECT array_agg(s.id) INTO visible FROM walhouse.snapshot s
-	WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running') AND s.min_xid IS NULL;
+	SELECT array_agg(l.id) INTO visible FROM (SELECT s.id FROM walhouse.snapshot s
+		WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running') AND s.min_xid IS NULL
+			-- An agent's request for all of a table waits for those before it, and stands for all that agents ask meanwhile.
+			AND NOT (s.reason = 'agent' AND s.condition IS NULL AND EXISTS (SELECT FROM walhouse.snapshot o
+				WHERE o.pipeline = s.pipeline AND o.relation = s.relation AND o.id < s.id AND o.part IS NULL AND o.condition IS NULL
+					AND o.state IN ('waiting', 'running')))
+		-- Whoever counts on a stamp that is still to come (walhouse._want_table) locks the request, and is waited for.
+		FOR UPDATE SKIP LOCKED) l;
 	IF visible IS NOT NULL THEN
 		SELECT * INTO stamp FROM walhouse._take_floor();
 		UPDATE walhouse.snapshot s SET min_xid = stamp.next_xid, min_lsn = stamp.floor_lsn WHERE s.id = ANY (visible);
@@ -308,9 +315,15 @@ CREATE FUNCTION _snapshot_progress(id bigint, last_key text[], rows bigint, floo
 	WHERE s.id = _snapshot_progress.id AND s.state IN ('waiting', 'running')
 $$;
 
-/* Done, or failed with the error. Of what is over, the last five of each table are kept; for a month, if it is dropped. */
+/*
+ * Done, or failed with the error. Of what is over, the last five of each table are kept, and the last five of parts of it; for
+ * a month, if it is dropped. Rows that an agent asked for and that cannot be read by their keys come with the whole table.
+ */
 CREATE FUNCTION _snapshot_end(id bigint, error text DEFAULT NULL) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	SELECT walhouse._want_table(s.pipeline, s.relation, NULL) FROM walhouse.snapshot s
+	WHERE s.id = _snapshot_end.id AND _snapshot_end.error IS NOT NULL AND s.reason = 'agent' AND s.condition IS NOT NULL
+		AND s.state IN ('waiting', 'running');
 	UPDATE walhouse.snapshot s SET
 		state = CASE WHEN _snapshot_end.error IS NULL THEN 'done' ELSE 'failed' END,
 		error = _snapshot_end.error,
@@ -319,7 +332,7 @@ CREATE FUNCTION _snapshot_end(id bigint, error text DEFAULT NULL) RETURNS void
 		finished_at = clock_timestamp()
 	WHERE s.id = _snapshot_end.id AND s.state IN ('waiting', 'running');
 	DELETE FROM walhouse.snapshot o USING (
-		SELECT s.id, row_number() OVER (PARTITION BY s.pipeline, s.relation ORDER BY s.id DESC) AS n
+		SELECT s.id, row_number() OVER (PARTITION BY s.pipeline, s.relation, s.condition IS NULL ORDER BY s.id DESC) AS n
 		FROM walhouse.snapshot s JOIN walhouse.snapshot e ON e.pipeline = s.pipeline AND e.relation = s.relation
 		WHERE e.id = _snapshot_end.id AND s.state NOT IN ('waiting', 'running')) k
 	WHERE o.id = k.id AND k.n > 5;
@@ -407,7 +420,7 @@ SELECT
 		WHEN s.estimated_rows > 0 THEN round(least(100.0 * s.rows_done / s.estimated_rows, 99.9), 1) END AS percent,
 	round(s.rows_done / nullif(extract(epoch FROM coalesce(s.finished_at, s.updated_at) - s.started_at), 0)) AS rows_per_second,
 	s.part::pg_catalog.regclass::text AS part,
-	s.condition,
+	CASE WHEN length(s.condition) > 1000 THEN left(s.condition, 1000) || ' ...' ELSE s.condition END AS condition,
 	CASE WHEN s.state = 'waiting' AND pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) < s.min_xid
 		THEN format('transactions older than %s', s.min_xid) END AS waits_for,
 	s.requested_at,

@@ -35,6 +35,14 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RDKAFKA_LIBS)
 
+# Asks the source as the agent does, for tests of what comes of it.
+AGENT_ASK := $(BUILD)/tests/ask_source
+tests: $(AGENT_ASK)
+$(AGENT_ASK): $(BUILD)/obj/tests/tools/ask_source.o $(patsubst %,$(BUILD)/obj/agent/%.o,request producer kafka_config \
+		config registry text) $(BUILD)/obj/lib/log.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -linih $(RDKAFKA_LIBS) -lpthread
+
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_filter_test \

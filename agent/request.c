@@ -71,9 +71,10 @@ static json_t *begin_request(const char *kind, const TableSchema *table, const c
     struct timespec now;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    return json_pack("{s:s, s:o, s:o, s:s, s:I}", "kind", kind, "schema",
-                     slice_json(table->schema.schema_name), "table", slice_json(table->schema.table_name),
-                     "reason", reason, "sent_at", (json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    return json_pack("{s:s, s:I, s:o, s:o, s:s, s:I}", "kind", kind, "relation",
+                     (json_int_t)table->schema.relation_oid, "schema", slice_json(table->schema.schema_name),
+                     "table", slice_json(table->schema.table_name), "reason", reason, "sent_at",
+                     (json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 }
 
 static Status send_text(Requests *requests, const TableSchema *table, const char *text, Error *error)
@@ -148,6 +149,24 @@ static size_t keys_of_one(const WhSlice *keys, size_t count)
     return n;
 }
 
+/* What the keys are read with: attribute number and type of each of their columns. */
+static json_t *key_json(const WhSchema *schema)
+{
+    json_t *list = json_array();
+    bool ok = list != NULL;
+
+    for (uint32_t i = 0; i < schema->key_column_count && ok; i++) {
+        WhSlice type = schema->columns[i].clickhouse_type;
+
+        ok = json_array_append_new(list, json_sprintf("%" PRIu32 " %.*s", schema->columns[i].attribute_number,
+                                                      (int)type.size, (const char *)type.data)) == 0;
+    }
+    if (ok)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *rows_request(const TableSchema *table, const WhSlice *keys, size_t count, const char *reason)
 {
     json_t *request = begin_request("rows", table, reason);
@@ -158,6 +177,7 @@ static json_t *rows_request(const TableSchema *table, const WhSlice *keys, size_
     wh_fingerprint_hex(table->fingerprint, fingerprint);
     for (size_t i = 0; i < count && ok; i++)
         ok = json_array_append_new(list, hex_json(keys[i])) == 0;
+    ok = ok && json_object_set_new(request, "key", key_json(&table->schema)) == 0;
     ok = ok && json_object_set_new(request, "fingerprint", json_string(fingerprint)) == 0;
     if (ok && json_object_set(request, "keys", list) == 0) {
         json_decref(list);

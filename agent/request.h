@@ -17,7 +17,10 @@
 #define REQUEST_KEYS_MAX      1000
 #define REQUEST_KEY_BYTES_MAX 262144 /* of all its keys together, as RowBinary */
 
-/* requests_snapshot(): as the table is when the request is taken. */
+/*
+ * requests_snapshot(): as the table is when the request is taken. For what is missing in Kafka itself, where
+ * also the rows of a snapshot above any known LSN may have been.
+ */
 #define REQUEST_AFTER_NOW UINT64_MAX
 
 /* Any thread may use it. Connects to Kafka at the first request. */

@@ -38,27 +38,31 @@ short guard_events(const Guard *g)
 
 /* ---- what Kafka remembers ---- */
 
-static void take_value(void *context, WhSlice value)
+static bool take_value(void *context, WhSlice value, int64_t offset)
 {
     Guard *g = context;
     PositionRecord record;
 
+    (void)offset;
     if (position_get(value, &record))
         positions_take(&g->positions, &record);
     else
         message_log(MESSAGE_WARNING, "topic \"%s.__position\" holds a record that is none",
                     g->settings->topic_prefix);
+    return true;
 }
 
 static bool read_positions(Guard *g, const SchemaTopic *schemas, Failure *failure)
 {
     const GuardSettings *s = g->settings;
-    ProduceTopic *topic = schema_topic_position(schemas);
+    TopicReaderSettings settings = {
+        .brokers = s->brokers, .properties_file = s->properties_file, .fetch_wait_ms = "100", .wake_fd = -1};
 
     if (g->positions_are_known || !schema_topic_is_ready(schemas))
         return true;
+    settings.topic = producer_topic_name(schema_topic_position(schemas));
     if (g->reader == NULL)
-        g->reader = topic_reader_open(s->brokers, s->properties_file, producer_topic_name(topic), failure);
+        g->reader = topic_reader_open(&settings, failure);
     if (g->reader == NULL)
         return false;
     g->positions_are_known = topic_reader_poll(g->reader, take_value, g, &g->trouble);

@@ -5,6 +5,7 @@
  *      snapshots --chunks----^
  *      walreader <--feedback-- flow's progress <--deliveries-- produce
  *      snapshots <---tickets---'
+ *      requests --what agents ask for--> Postgres --> snapshots
  *
  * The guard (guard.c) decides whether the slot may be read at all, and how far it may confirm.
  * While the flow is blocked the socket is not read; feedback goes to the walsender all the same.
@@ -24,7 +25,7 @@
 #define QUEUE_KBYTES_MAX     65536u
 
 /* The descriptors' places in the array for poll(2). */
-enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT, FD_GUARD, FD_SNAPSHOTS };
+enum { FD_POSTGRES, FD_KAFKA, FD_STATISTICS, FD_REPORT, FD_GUARD, FD_REQUESTS, FD_SNAPSHOTS };
 static_assert(FD_SNAPSHOTS + SNAPSHOT_FDS == PIPELINE_FDS, "a place for every descriptor");
 
 /* ---- life ---- */
@@ -59,6 +60,10 @@ static void take_settings(Pipeline *p, const Options *o)
                                               .pipeline = o->pipeline,
                                               .workers = (int)o->snapshot_workers,
                                               .chunk_ms = (int)o->snapshot_chunk_ms};
+    p->requests_settings = (RequestsSettings){.conninfo = o->conninfo,
+                                              .pipeline = o->pipeline,
+                                              .brokers = o->brokers,
+                                              .properties_file = o->properties_file};
 }
 
 /* What the table of options could not check. */
@@ -96,6 +101,7 @@ static bool open_parts(Pipeline *p, Failure *failure)
         return false;
     statistics_init(&p->statistics, &p->statistics_settings, p->now_ms);
     snapshots_init(&p->snapshots, &p->snapshot_settings, p->now_ms);
+    requests_init(&p->requests, &p->requests_settings);
     flow_on_signal(&p->flow, snapshots_on_signal, &p->snapshots);
     p->feed = (Feed){.reader = &p->reader, .flow = &p->flow, .snapshots = &p->snapshots};
     return wal_reader_open(&p->reader, &p->reader_settings, p->now_ms, failure);
@@ -127,6 +133,7 @@ void pipeline_close(Pipeline *p)
         return;
     statistics_close(&p->statistics);
     snapshots_close(&p->snapshots);
+    requests_close(&p->requests);
     wal_reader_close(&p->reader);
     guard_close(&p->guard);
     schema_topic_close(p->schemas);
@@ -180,6 +187,7 @@ static bool read_stream(Pipeline *p, short revents, Failure *failure)
 static void end_stream(Pipeline *p)
 {
     snapshots_stop(&p->snapshots);
+    requests_stop(&p->requests);
     wal_reader_close(&p->reader);
     p->reader.state = WAL_READER_CONNECTING;
 }
@@ -219,6 +227,19 @@ static void step_snapshots(Pipeline *p, const struct pollfd *fds)
         snapshots_step(&p->snapshots, fds, flow_done_ticket(&p->flow), p->now_ms);
 }
 
+/* Asking for snapshots is of use where snapshots are made. */
+static bool takes_requests(const Pipeline *p)
+{
+    return p->reader.state == WAL_READER_STREAMING && !p->stopping && p->snapshot_settings.workers > 0;
+}
+
+static void step_requests(Pipeline *p, short revents)
+{
+    if (takes_requests(p) && requests_step(&p->requests, schema_topic_requests_name(p->schemas),
+                                           producer_wake_end(p->producer), revents, p->now_ms))
+        snapshots_wake(&p->snapshots);
+}
+
 /* ---- one turn ---- */
 
 static void prepare_fd(struct pollfd *fd, int number, short events)
@@ -240,6 +261,7 @@ int pipeline_prepare(Pipeline *p, struct pollfd *fds)
     prepare_fd(&fds[FD_STATISTICS], statistics_fd(&p->statistics), statistics_events(&p->statistics));
     prepare_fd(&fds[FD_REPORT], (int)p->options->report_fd, 0);
     prepare_fd(&fds[FD_GUARD], guard_fd(&p->guard), guard_events(&p->guard));
+    prepare_fd(&fds[FD_REQUESTS], requests_fd(&p->requests), requests_events(&p->requests));
     snapshots_prepare(&p->snapshots, &fds[FD_SNAPSHOTS]);
     if (p->more_to_do)
         return 0;
@@ -251,6 +273,8 @@ int pipeline_prepare(Pipeline *p, struct pollfd *fds)
         until = now + CHECKING_WAIT_MS;
     if (p->reader.state == WAL_READER_STREAMING && !p->stopping && snapshots_due_ms(&p->snapshots) < until)
         until = snapshots_due_ms(&p->snapshots);
+    if (takes_requests(p) && requests_due_ms(&p->requests) < until)
+        until = requests_due_ms(&p->requests);
     if ((p->flow.has_chunk || p->stopping || p->reader.state != WAL_READER_STREAMING) &&
         now + BLOCKED_WAIT_MS < until)
         until = now + BLOCKED_WAIT_MS;
@@ -276,8 +300,10 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
     ok = ok && p->failure.text[0] == '\0';
     ok = is_of(p, ok, WH_ERROR_KAFKA);
     ok = ok && is_of(p, schema_topic_step(p->schemas, p->now_ms, &p->failure), WH_ERROR_KAFKA);
-    if (ok)
+    if (ok) {
         step_snapshots(p, &fds[FD_SNAPSHOTS]);
+        step_requests(p, fds[FD_REQUESTS].revents);
+    }
     ok = ok && is_of(p, step_reader(p, fds[FD_POSTGRES].revents), WH_ERROR_POSTGRES);
     /* A chunk that stays in the flow is what could not be passed on, unless its connection went. */
     if (p->failure_kind == WH_ERROR_POSTGRES && p->flow.has_chunk && !p->reader.hung_up)
@@ -304,6 +330,7 @@ void pipeline_stop(Pipeline *p)
         return;
     p->stopping = true;
     snapshots_stop(&p->snapshots);
+    requests_stop(&p->requests);
     p->stop_by_ms = clock_monotonic_ms() + STOP_MS;
     message_log(MESSAGE_INFO, "stopping with %" PRIu64 " events in flight",
                 progress_in_flight(&p->flow.progress));

@@ -10,8 +10,8 @@
 #include "options.h"
 #include "snapshot.h"
 
-/* Descriptors a pipeline wants polled: five, and those of snapshots. */
-#define PIPELINE_FDS (5 + SNAPSHOT_FDS)
+/* Descriptors a pipeline wants polled: six, and those of snapshots. */
+#define PIPELINE_FDS (6 + SNAPSHOT_FDS)
 
 typedef struct Pipeline Pipeline;
 

@@ -9,6 +9,7 @@
 #include "guard.h"
 #include "pipeline.h"
 #include "report_writer.h"
+#include "requests.h"
 #include "statistics.h"
 
 #define FEEDBACK_INTERVAL_MS     1000
@@ -25,12 +26,14 @@ struct Pipeline {
     StatisticsSettings statistics_settings;
     SnapshotSettings snapshot_settings;
     GuardSettings guard_settings;
+    RequestsSettings requests_settings;
     WalReader reader;
     Guard guard;
     Producer *producer;
     SchemaTopic *schemas;
     Statistics statistics;
     Snapshots snapshots;
+    Requests requests;
     ReportWriter report;
     Flow flow;
     Feed feed;

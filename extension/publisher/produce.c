@@ -176,6 +176,11 @@ int producer_wake_fd(const Producer *producer)
     return producer->wake[0];
 }
 
+int producer_wake_end(const Producer *producer)
+{
+    return producer->wake[1];
+}
+
 /* ---- answers ---- */
 
 static void log_line(rd_kafka_event_t *event)

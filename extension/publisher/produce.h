@@ -99,6 +99,8 @@ void producer_close(Producer *producer);
 
 /* Readable when producer_poll() has something to do. */
 int producer_wake_fd(const Producer *producer);
+/* Where a byte makes it readable; for other handles' queues. */
+int producer_wake_end(const Producer *producer);
 /* Calls handler for at most events_max librdkafka events (one may carry many deliveries). true: there is
  * more. */
 bool producer_poll(Producer *producer, ProducerHandler *handler, void *context, unsigned events_max);

@@ -4,7 +4,7 @@ PUBLISHER_DIR := extension/publisher
 PUBLISHER_SOURCES := main options message report pipeline flow walreader progress compose produce properties \
 	schema_topic sql_connection statistics control letter dead_letters
 PUBLISHER_SOURCES += feed snapshot snapshot_worker snapshot_scan snapshot_task
-PUBLISHER_SOURCES += slot position guard topic_reader tables pipeline_kafka pipeline_due
+PUBLISHER_SOURCES += slot position guard topic_reader requests tables pipeline_kafka pipeline_due
 COMMON_SOURCES := wire schema event chunk rowbinary ack_window
 COMMON_OBJECTS := $(COMMON_SOURCES:%=$(BUILD)/obj/extension/common/%.o)
 PUBLISHER_OBJECTS := $(PUBLISHER_SOURCES:%=$(BUILD)/obj/$(PUBLISHER_DIR)/%.o)

@@ -86,6 +86,7 @@ SchemaTopic *schema_topic_open(const SchemaTopicSettings *settings, Producer *pr
     want_base_topic(s, BASE_TOPIC_CONTROL, "__control", false);
     want_base_topic(s, BASE_TOPIC_DLQ, "__dlq", false);
     want_base_topic(s, BASE_TOPIC_POSITION, "__position", true);
+    want_base_topic(s, BASE_TOPIC_REQUESTS, "__requests", false);
     want_base_topic(s, BASE_TOPIC_MESSAGE, "__message", false);
     s->base[BASE_TOPIC_MESSAGE].partitions = settings->partitions;
     return s;
@@ -158,6 +159,11 @@ ProduceTopic *schema_topic_position(const SchemaTopic *s)
 ProduceTopic *schema_topic_dlq(const SchemaTopic *s)
 {
     return s->dlq_topic;
+}
+
+const char *schema_topic_requests_name(const SchemaTopic *s)
+{
+    return s->base[BASE_TOPIC_REQUESTS].name;
 }
 
 SchemaStep schema_topic_message(SchemaTopic *s, int64_t now_ms, ProduceTopic **topic, Failure *failure)

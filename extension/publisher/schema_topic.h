@@ -30,6 +30,7 @@ typedef enum BaseTopic {
     BASE_TOPIC_CONTROL,
     BASE_TOPIC_DLQ,
     BASE_TOPIC_POSITION,
+    BASE_TOPIC_REQUESTS,
     BASE_TOPIC_COUNT,
     BASE_TOPIC_MESSAGE = BASE_TOPIC_COUNT,
     BASE_TOPIC_NUMBERS
@@ -63,6 +64,8 @@ bool schema_topic_is_ready(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_control(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_dlq(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_position(const SchemaTopic *schemas);
+/* What agents ask for; read, never written. */
+const char *schema_topic_requests_name(const SchemaTopic *schemas);
 /* Sees to it that the topic of logical messages exists. To be called until it is READY; *topic is set then.
  */
 SchemaStep schema_topic_message(SchemaTopic *schemas, int64_t now_ms, ProduceTopic **topic, Failure *failure);

@@ -71,7 +71,11 @@ bool sql_error_is(const PGresult *result, const char *sqlstate);
 /* A position as Postgres prints it. */
 bool sql_lsn(const char *text, uint64_t *lsn);
 
-#define SQLSTATE_QUERY_CANCELED      "57014"
-#define SQLSTATE_CONFIGURATION_LIMIT "53400"
+#define SQLSTATE_QUERY_CANCELED        "57014"
+#define SQLSTATE_CONFIGURATION_LIMIT   "53400"
+#define SQLSTATE_LOCK_NOT_AVAILABLE    "55P03"
+#define SQLSTATE_OBJECT_NOT_IN_STATE   "55000"
+#define SQLSTATE_DEADLOCK_DETECTED     "40P01"
+#define SQLSTATE_SERIALIZATION_FAILURE "40001"
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * topic_reader.h - one small topic partition, read from its beginning to its end.
+ * topic_reader.h - one small topic partition, read from its beginning or from an offset.
  *
  * Nothing here blocks but closing, for as long as librdkafka's threads take to end.
  */
@@ -11,14 +11,22 @@
 
 typedef struct TopicReader TopicReader;
 
-/* Partition 0 of topic. NULL with *failure set. To be closed with topic_reader_close(). */
-TopicReader *topic_reader_open(const char *brokers, const char *properties_file, const char *topic,
-                               Failure *failure);
+typedef struct TopicReaderSettings {
+    const char *brokers;
+    const char *properties_file; /* NULL: none */
+    const char *topic;           /* its partition 0 */
+    int64_t offset;              /* from the beginning where the topic does not have it */
+    const char *fetch_wait_ms;   /* how long a broker keeps a question for which it has nothing */
+    int wake_fd;                 /* gets a byte when something has come; -1: none */
+} TopicReaderSettings;
+
+/* NULL with *failure set. To be closed with topic_reader_close(). */
+TopicReader *topic_reader_open(const TopicReaderSettings *settings, Failure *failure);
 /* NULL is allowed. */
 void topic_reader_close(TopicReader *reader);
 
-/* value borrows for the call only. */
-typedef void TopicReaderHandler(void *context, WhSlice value);
+/* value borrows for the call only. false: no more for now. */
+typedef bool TopicReaderHandler(void *context, WhSlice value, int64_t offset);
 
 /*
  * Hands on what has come; returns true when that was all there was when the end was reached. *trouble: why

@@ -1,11 +1,12 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main run config config_help nearest table_state metrics text \
+AGENT_SOURCES := main run config config_help nearest text \
+	table_state lag_times labels metrics metrics_render lag \
 	rules shape filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl dlq dlq_mirror letter rowtext load load_tables \
-	statistics dashboard http_server
+	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)

@@ -153,6 +153,7 @@ static Status note_offset(Batch *batch, MessageView *view, Error *error)
                 range->first = view->offset;
             if (view->offset >= range->next)
                 range->next = view->offset + 1;
+            range->last_ms = view->time_ms;
             view->topic = range->topic;
             return STATUS_OK;
         }
@@ -162,8 +163,12 @@ static Status note_offset(Batch *batch, MessageView *view, Error *error)
         return status_fail(error, STATUS_FATAL, "out of memory");
     memcpy(topic, view->topic, size);
     view->topic = (const char *)topic;
-    batch->partitions[batch->partition_count++] = (PartitionRange){
-        .topic = view->topic, .partition = view->partition, .first = view->offset, .next = view->offset + 1};
+    batch->partitions[batch->partition_count++] = (PartitionRange){.topic = view->topic,
+                                                                   .partition = view->partition,
+                                                                   .first = view->offset,
+                                                                   .next = view->offset + 1,
+                                                                   .first_ms = view->time_ms,
+                                                                   .last_ms = view->time_ms};
     return STATUS_OK;
 }
 

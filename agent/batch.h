@@ -60,6 +60,8 @@ typedef struct PartitionRange {
     int32_t partition;
     int64_t first;
     int64_t next;
+    int64_t first_ms; /* times of its first and last message, 0: it has none */
+    int64_t last_ms;
 } PartitionRange;
 
 /* Memory that is given out and taken back as a whole. */

@@ -270,11 +270,20 @@ static int32_t read_partitions(const Message *message)
     return partitions > 0 && partitions < INT32_MAX ? (int32_t)partitions : 0;
 }
 
+static int64_t read_time(const Message *message)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t time = rd_kafka_message_timestamp(message, &type);
+
+    return type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? 0 : time;
+}
+
 MessageView message_view(const Message *message)
 {
     return (MessageView){.topic = rd_kafka_topic_name(message->rkt),
                          .partition = message->partition,
                          .offset = message->offset,
+                         .time_ms = read_time(message),
                          .key = {message->key, message->key_len},
                          .value = {message->payload, message->len},
                          .partitions = read_partitions(message)};

@@ -26,7 +26,8 @@ typedef struct MessageView {
     const char *topic; /* valid as long as the message */
     int32_t partition;
     int64_t offset;
-    WhSlice key; /* data NULL: none */
+    int64_t time_ms; /* Unix time at which it was made; 0: it has none */
+    WhSlice key;     /* data NULL: none */
     WhSlice value;
     WhSlice headers;    /* packed as agent/letter.h says; data NULL: none, or not asked for */
     int32_t partitions; /* of a truncate: how many of them it was sent to; 0: it does not say */

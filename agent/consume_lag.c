@@ -34,34 +34,95 @@ static Status wait_for_schemas(Consumer *consumer, int64_t until, const atomic_b
     return end < 0 ? status_fail(error, STATUS_RETRY, "Kafka does not answer") : STATUS_OK;
 }
 
-/* Every partition of the tables' topics, with its end as offset and its beginning as opaque. */
-static Status list_ends(Consumer *consumer, int64_t until, rd_kafka_topic_partition_list_t **ends,
-                        Error *error)
+/* Every partition of the tables' topics. */
+static rd_kafka_resp_err_t list_partitions(Consumer *consumer, int64_t until,
+                                           rd_kafka_topic_partition_list_t *partitions)
 {
     rd_kafka_topic_partition_list_t *topics = consumer_list_topics(consumer, false);
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_resp_err_t result = rd_kafka_metadata(consumer->asking, 1, NULL, &metadata, left_ms(until));
 
-    *ends = rd_kafka_topic_partition_list_new(16);
     for (int t = 0; result == RD_KAFKA_RESP_ERR_NO_ERROR && t < metadata->topic_cnt; t++) {
         const struct rd_kafka_metadata_topic *topic = &metadata->topics[t];
 
-        if (!rd_kafka_topic_partition_list_find(topics, topic->topic, RD_KAFKA_PARTITION_UA))
-            continue;
-        for (int p = 0; result == RD_KAFKA_RESP_ERR_NO_ERROR && p < topic->partition_cnt; p++) {
-            int64_t low = 0, high = 0;
-            rd_kafka_topic_partition_t *end;
-
-            result = rd_kafka_query_watermark_offsets(consumer->asking, topic->topic, topic->partitions[p].id,
-                                                      &low, &high, left_ms(until));
-            end = rd_kafka_topic_partition_list_add(*ends, topic->topic, topic->partitions[p].id);
-            end->offset = high;
-            end->opaque = (void *)(intptr_t)low;
-        }
+        if (rd_kafka_topic_partition_list_find(topics, topic->topic, RD_KAFKA_PARTITION_UA))
+            for (int p = 0; p < topic->partition_cnt; p++)
+                (void)rd_kafka_topic_partition_list_add(partitions, topic->topic, topic->partitions[p].id);
     }
     if (metadata)
         rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_partition_list_destroy(topics);
+    return result;
+}
+
+/* Puts the offsets of an answer into the list; any partition's error is the whole's. */
+static rd_kafka_resp_err_t take_offsets(rd_kafka_event_t *event, rd_kafka_topic_partition_list_t *partitions)
+{
+    const rd_kafka_ListOffsets_result_t *result = rd_kafka_event_ListOffsets_result(event);
+    const rd_kafka_ListOffsetsResultInfo_t **infos;
+    size_t count = 0;
+
+    if (rd_kafka_event_error(event) || result == NULL)
+        return rd_kafka_event_error(event) ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__FAIL;
+    infos = rd_kafka_ListOffsets_result_infos(result, &count);
+    for (size_t i = 0; i < count; i++) {
+        const rd_kafka_topic_partition_t *at = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
+        rd_kafka_topic_partition_t *asked =
+            rd_kafka_topic_partition_list_find(partitions, at->topic, at->partition);
+
+        if (at->err)
+            return at->err;
+        if (asked)
+            asked->offset = at->offset;
+    }
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* The first or the next offset of every partition in the list, asked of each leader once. */
+static rd_kafka_resp_err_t list_offsets(Consumer *consumer, rd_kafka_OffsetSpec_t spec, int64_t until,
+                                        rd_kafka_topic_partition_list_t *partitions)
+{
+    char reason[128];
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(consumer->asking, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->asking);
+    rd_kafka_event_t *event;
+    rd_kafka_resp_err_t result =
+        rd_kafka_AdminOptions_set_request_timeout(options, left_ms(until), reason, sizeof reason);
+
+    for (int i = 0; i < partitions->cnt; i++)
+        partitions->elems[i].offset = spec;
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_ListOffsets(consumer->asking, partitions, options, queue);
+        /* The request ends by its own timeout; the longer one here only says that there is always an end. */
+        event = rd_kafka_queue_poll(queue, 2 * QUESTION_MS);
+        result = event ? take_offsets(event, partitions) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if (event)
+            rd_kafka_event_destroy(event);
+    }
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    return result;
+}
+
+/* Every partition of the tables' topics, with its end as offset and its beginning as opaque. */
+static Status list_ends(Consumer *consumer, int64_t until, rd_kafka_topic_partition_list_t **ends,
+                        Error *error)
+{
+    rd_kafka_topic_partition_list_t *begins = NULL;
+    rd_kafka_resp_err_t result;
+
+    *ends = rd_kafka_topic_partition_list_new(16);
+    result = list_partitions(consumer, until, *ends);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR && (*ends)->cnt > 0) {
+        begins = rd_kafka_topic_partition_list_copy(*ends);
+        result = list_offsets(consumer, RD_KAFKA_OFFSET_SPEC_EARLIEST, until, begins);
+        if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
+            result = list_offsets(consumer, RD_KAFKA_OFFSET_SPEC_LATEST, until, *ends);
+        for (int i = 0; i < (*ends)->cnt; i++) /* both are in the order of the first */
+            (*ends)->elems[i].opaque = (void *)(intptr_t)begins->elems[i].offset;
+        rd_kafka_topic_partition_list_destroy(begins);
+    }
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
     rd_kafka_topic_partition_list_destroy(*ends);

@@ -4,15 +4,14 @@
 #ifndef WALHOUSE_AGENT_DASHBOARD_H
 #define WALHOUSE_AGENT_DASHBOARD_H
 
-#include "agent/consume.h"
+#include "agent/lag.h"
 #include "agent/metrics.h"
 #include "agent/registry.h"
 
 typedef struct Dashboard Dashboard;
 
 /* NULL: *error says why. The arguments outlive the dashboard. */
-Dashboard *dashboard_open(const Config *config, Consumer *consumer, Registry *registry, Metrics *metrics,
-                          Error *error);
+Dashboard *dashboard_open(const Config *config, Lag *lag, Registry *registry, Metrics *metrics, Error *error);
 void dashboard_close(Dashboard *dashboard);
 
 /*

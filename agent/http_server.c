@@ -6,32 +6,31 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "agent/dashboard.h"
+#include "agent/lag.h"
+#include "agent/report.h"
 #include "agent/text.h"
 #include "lib/httpd.h"
 
-#define CONNECTIONS_MAX    64
-#define THREADS            8 /* an answer may wait for Kafka or ClickHouse, and the others must not wait for it */
-#define IDLE_TIMEOUT_S     30
-#define BODY_BYTES_MAX     4096
-#define LAG_TIMEOUT_MS     10000
-#define PROBE_TIMEOUT_MS   5000
-#define LAG_METRIC_MS      2000 /* a scrape waits no longer for the brokers */
-#define LAG_METRIC_KEPT_MS 5000
+#define CONNECTIONS_MAX  64
+#define THREADS          8 /* an answer may wait for Kafka or ClickHouse, and the others must not wait for it */
+#define IDLE_TIMEOUT_S   30
+#define BODY_BYTES_MAX   4096
+#define LAG_TIMEOUT_MS   10000
+#define PROBE_TIMEOUT_MS 5000
 
 struct HttpServer {
+    const Config *config;
     Consumer *consumer;
+    Registry *registry;
     Metrics *metrics;
+    Lag *lag;
     Dashboard *dashboard;
     Httpd *httpd;
-    pthread_mutex_t lag_lock; /* of the two below */
-    Text lag_metric;          /* the samples of the last scrape that asked */
-    int64_t lag_until_ms;     /* monotonic */
 };
 
 /* ---- answers ---- */
@@ -72,17 +71,16 @@ static void add_stopped(void *context, const TableState *state)
     add_reason(context, "a table is stopped", why);
 }
 
-static void answer_ready(void *context, const HttpdRequest *request, HttpdResponse *response)
+/* Asks both ends. The reasons for which it is not ready, none when it is; *state is what it does in one word.
+ */
+static json_t *find_reasons(const HttpServer *server, const char **state)
 {
-    const HttpServer *server = context;
     Metrics *metrics = server->metrics;
     json_t *reasons = json_array();
     char text[512];
     Error error = {""};
     bool answers;
-    bool ready;
 
-    (void)request;
     if (consumer_probe(server->consumer, PROBE_TIMEOUT_MS, &error) != STATUS_OK)
         add_reason(reasons, "Kafka is away", error.text);
     if (!atomic_load(&metrics->registry_loaded))
@@ -95,44 +93,65 @@ static void answer_ready(void *context, const HttpdRequest *request, HttpdRespon
         add_reason(reasons, "ClickHouse does not take rows", text);
     }
     table_states_each(&metrics->tables, add_stopped, reasons);
-    ready = reasons && json_array_size(reasons) == 0;
-    reply_json(response, ready ? 200 : 503,
-               json_pack("{s:b, s:s, s:o}", "ready", ready, "state", dashboard_state(metrics, answers),
-                         "reasons", reasons));
+    *state = dashboard_state(metrics, answers);
+    return reasons;
 }
 
-static void add_lag_sample(void *context, const char *topic, int32_t partition, int64_t committed,
-                           int64_t end)
+static void answer_ready(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    const char *state;
+    json_t *reasons = find_reasons(context, &state);
+    bool ready = reasons && json_array_size(reasons) == 0;
+
+    (void)request;
+    reply_json(response, ready ? 200 : 503,
+               json_pack("{s:b, s:s, s:o}", "ready", ready, "state", state, "reasons", reasons));
+}
+
+static void answer_status(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    const HttpServer *server = context;
+    const char *state;
+    json_t *reasons = find_reasons(server, &state);
+
+    (void)request;
+    reply_json(response, 200,
+               report_make(server->config, state, reasons, server->lag, server->registry, server->metrics));
+}
+
+static void add_lag_messages(void *context, const LagPartition *partition)
 {
     /* Kafka's topic names need no escapes. */
     text_appendf(context,
                  "walhouse_agent_consumer_lag_messages{topic=\"%s\",partition=\"%" PRId32 "\"} %" PRId64 "\n",
-                 topic, partition, end > committed ? end - committed : 0);
+                 partition->topic, partition->partition, partition->messages);
+}
+
+static void add_lag_seconds(void *context, const LagPartition *partition)
+{
+    struct timespec now;
+    double seconds = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (partition->since_ms)
+        seconds = (double)((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - partition->since_ms) / 1000;
+    if (partition->since_ms || partition->messages == 0)
+        text_appendf(context,
+                     "walhouse_agent_consumer_lag_seconds{topic=\"%s\",partition=\"%" PRId32 "\"} %.3f\n",
+                     partition->topic, partition->partition, seconds > 0 ? seconds : 0);
 }
 
 /* No samples while the brokers do not tell: a figure that is not known is absent. */
 static void append_lag(HttpServer *server, Text *text)
 {
-    struct timespec now;
-    int64_t now_ms;
-    int64_t messages;
-    Error error;
-
-    text_appendf(text, "# HELP walhouse_agent_consumer_lag_messages Messages that the group has not loaded.\n"
-                       "# TYPE walhouse_agent_consumer_lag_messages gauge\n");
-    (void)pthread_mutex_lock(&server->lag_lock);
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    if (now_ms >= server->lag_until_ms) {
-        text_clear(&server->lag_metric);
-        if (consumer_lag(server->consumer, LAG_METRIC_MS, add_lag_sample, &server->lag_metric, &messages,
-                         &error) != STATUS_OK)
-            text_clear(&server->lag_metric);
-        server->lag_until_ms = now_ms + LAG_METRIC_KEPT_MS;
-    }
-    if (server->lag_metric.size > 0)
-        text_append(text, server->lag_metric.data, server->lag_metric.size);
-    (void)pthread_mutex_unlock(&server->lag_lock);
+    text_appendf(text,
+                 "# HELP walhouse_agent_consumer_lag_messages Messages of the group's topics that are not "
+                 "committed.\n# TYPE walhouse_agent_consumer_lag_messages gauge\n");
+    (void)lag_read(server->lag, add_lag_messages, text);
+    text_appendf(text, "# HELP walhouse_agent_consumer_lag_seconds Age of the oldest message that is not "
+                       "committed, where this agent reads the partition.\n"
+                       "# TYPE walhouse_agent_consumer_lag_seconds gauge\n");
+    (void)lag_read(server->lag, add_lag_seconds, text);
 }
 
 static void answer_metrics(void *context, const HttpdRequest *request, HttpdResponse *response)
@@ -199,11 +218,10 @@ static void answer_lag(void *context, const HttpdRequest *request, HttpdResponse
 HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry *registry, Metrics *metrics,
                               Error *error)
 {
-    static const HttpdRoute routes[] = {{"GET", "/healthz", answer_health},
-                                        {"GET", "/readyz", answer_ready},
-                                        {"GET", "/metrics", answer_metrics},
-                                        {"GET", "/api/summary", answer_summary},
-                                        {"GET", "/api/lag", answer_lag}};
+    static const HttpdRoute routes[] = {
+        {"GET", "/healthz", answer_health},      {"GET", "/readyz", answer_ready},
+        {"GET", "/metrics", answer_metrics},     {"GET", "/api/status", answer_status},
+        {"GET", "/api/summary", answer_summary}, {"GET", "/api/lag", answer_lag}};
     HttpServer *server = calloc(1, sizeof *server);
     HttpdSettings settings = {.listen = config->http_listen,
                               .routes = routes,
@@ -216,24 +234,25 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
                               .timeout_s = IDLE_TIMEOUT_S};
     char problem[400] = "";
 
-    if (server == NULL || pthread_mutex_init(&server->lag_lock, NULL) != 0) {
+    if (server)
+        server->lag = lag_open(consumer, metrics);
+    if (server == NULL || server->lag == NULL) {
         free(server);
         (void)status_fail(error, STATUS_FATAL, "out of memory");
         return NULL;
     }
+    server->config = config;
     server->consumer = consumer;
+    server->registry = registry;
     server->metrics = metrics;
-    server->dashboard = dashboard_open(config, consumer, registry, metrics, error);
+    server->dashboard = dashboard_open(config, server->lag, registry, metrics, error);
     if (server->dashboard) {
         server->httpd = httpd_start(&settings, problem, sizeof problem);
         if (server->httpd)
             return server;
         (void)status_fail(error, STATUS_FATAL, "[http] %s", problem);
     }
-    dashboard_close(server->dashboard);
-    (void)pthread_mutex_destroy(&server->lag_lock);
-    text_free(&server->lag_metric);
-    free(server);
+    http_server_stop(server);
     return NULL;
 }
 
@@ -241,9 +260,9 @@ void http_server_stop(HttpServer *server)
 {
     if (server == NULL)
         return;
-    httpd_stop(server->httpd);
+    if (server->httpd)
+        httpd_stop(server->httpd);
     dashboard_close(server->dashboard);
-    (void)pthread_mutex_destroy(&server->lag_lock);
-    text_free(&server->lag_metric);
+    lag_close(server->lag);
     free(server);
 }

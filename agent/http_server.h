@@ -5,6 +5,7 @@
  *      GET /readyz       200: Kafka and ClickHouse answer, all schemas are read, no table is stopped;
  *                        else 503 with the reasons
  *      GET /metrics      Prometheus's text format
+ *      GET /api/status   the same with every table, its lag and its states
  *      GET /api/summary  what the dashboard shows; 503 while the warehouse does not answer
  *      GET /api/lag      messages that the group has not loaded, asked of the brokers now
  *      GET /...          the dashboard's pages

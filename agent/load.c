@@ -55,6 +55,15 @@ static bool back_off(Loader *loader, int *backoff_ms)
     return go_on;
 }
 
+static void note_retry(Loader *loader)
+{
+    int code = clickhouse_exception_code(loader->client);
+    char cause[32];
+
+    (void)snprintf(cause, sizeof cause, code ? "clickhouse_%d" : "no_answer", code);
+    labels_add(&loader->metrics->retries, cause, 1);
+}
+
 static void note_outcome(Loader *loader, Status status, const Error *error)
 {
     bool reachable = status != STATUS_RETRY;
@@ -62,7 +71,7 @@ static void note_outcome(Loader *loader, Status status, const Error *error)
     if (reachable && !atomic_load(&loader->metrics->clickhouse_reachable))
         log_info("ClickHouse answers");
     if (status == STATUS_RETRY) {
-        atomic_fetch_add(&loader->metrics->insert_retries, 1);
+        note_retry(loader);
         metrics_set_error(loader->metrics, error->text);
         log_warning("%s; trying again", error->text);
     }

@@ -72,13 +72,25 @@ static Status insert_part(Loader *loader, const Range *range, Error *error)
     return status;
 }
 
+static void note_insert(Loader *loader, const Range *range, Status status, int64_t us)
+{
+    Metrics *metrics = loader->metrics;
+
+    atomic_fetch_add(&metrics->inserts, 1);
+    metrics_observe(&metrics->insert_seconds, us);
+    metrics_observe(&metrics->insert_rows, (int64_t)(range->end - range->first));
+    metrics_observe(&metrics->insert_bytes,
+                    (int64_t)(row_start(range->buffer, range->end) - row_start(range->buffer, range->first)));
+    if (status == STATUS_OK)
+        labels_add(&metrics->table_inserts, range->buffer->table->target.view_name, 1);
+}
+
 static Status insert_step(Loader *loader, void *context, Error *error)
 {
     int64_t start = loader_now_us(CLOCK_MONOTONIC);
     Status status = insert_part(loader, context, error);
 
-    atomic_fetch_add(&loader->metrics->inserts, 1);
-    metrics_observe(&loader->metrics->insert_seconds, loader_now_us(CLOCK_MONOTONIC) - start);
+    note_insert(loader, context, status, loader_now_us(CLOCK_MONOTONIC) - start);
     return status;
 }
 

@@ -1,5 +1,6 @@
 /*
- * metrics.h - what the agent counts; written by its threads, read by /metrics and /api/summary.
+ * metrics.h - what the agent counts; written by its threads, read by /metrics, /api/summary and /api/status.
+ * docs/metrics.md says what each is for.
  */
 #ifndef WALHOUSE_AGENT_METRICS_H
 #define WALHOUSE_AGENT_METRICS_H
@@ -10,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/labels.h"
+#include "agent/lag_times.h"
 #include "agent/table_state.h"
 
 /* Why a message became a dead letter; the codes are those of docs/wire-format.md. */
@@ -27,10 +30,16 @@ const char *reason_code(Reason reason);
 
 #define METRICS_BUCKETS 13
 
-/* A histogram in seconds, with the bounds of metrics.c. */
+/* Upper bounds of the buckets, and how many of what is observed make one of the unit that is shown. */
+typedef struct HistogramShape {
+    double bounds[METRICS_BUCKETS];
+    double scale;
+} HistogramShape;
+
 typedef struct Histogram {
+    const HistogramShape *shape;
     atomic_uint_fast64_t buckets[METRICS_BUCKETS + 1]; /* the last one is +Inf */
-    atomic_uint_fast64_t sum_us;
+    atomic_uint_fast64_t sum;
 } Histogram;
 
 typedef struct Metrics {
@@ -41,19 +50,27 @@ typedef struct Metrics {
     atomic_uint_fast64_t late_rows;
     atomic_uint_fast64_t rows_adjusted; /* by the pipeline's policy for values out of range */
     atomic_uint_fast64_t inserts;
-    atomic_uint_fast64_t insert_retries;
+    Labels retries;        /* by cause */
+    Labels table_inserts;  /* that ClickHouse took, by table */
+    Labels schema_changes; /* of tables in ClickHouse, by kind: table_created, column_added, ... */
     atomic_uint_fast64_t commits;
     atomic_uint_fast64_t dead_letters[REASON_COUNT];
     atomic_uint_fast64_t schemas;
     atomic_uint_fast64_t batch_rows; /* waiting in the batch being filled */
-    Histogram insert_seconds;
+    Histogram insert_seconds;        /* observed in microseconds, as the other times */
+    Histogram insert_rows;
+    Histogram insert_bytes;
     Histogram end_to_end_seconds; /* commit in Postgres to loaded, of each batch's oldest row */
 
     /* states */
     atomic_bool registry_loaded;
     atomic_bool kafka_reachable;
     atomic_bool clickhouse_reachable;
+    atomic_bool reload_failed;            /* the file was wrong when the settings were last read again */
+    atomic_int_fast64_t blocked_since_ms; /* monotonic: nothing is taken from Kafka since; 0: it is */
+    int64_t started_at_ms;                /* Unix time */
     TableStates tables;
+    LagTimes lag_times;
 
     pthread_mutex_t lock; /* of what follows */
     char last_error[512]; /* empty: none */
@@ -64,7 +81,7 @@ typedef struct Metrics {
 bool metrics_init(Metrics *metrics);
 void metrics_fini(Metrics *metrics);
 
-void metrics_observe(Histogram *histogram, int64_t us);
+void metrics_observe(Histogram *histogram, int64_t value);
 void metrics_set_error(Metrics *metrics, const char *text);
 void metrics_get_error(Metrics *metrics, char *text, size_t size);
 

@@ -23,6 +23,7 @@
 #include "agent/batch.h"
 #include "agent/budget.h"
 #include "agent/dlq_mirror.h"
+#include "agent/lag.h"
 #include "agent/load.h"
 #include "agent/statistics.h"
 #include "agent/stopped.h"
@@ -279,6 +280,7 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
         if (!stopped_has(&p->stopped, range->topic, range->partition))
             offsets[count++] = (PartitionOffset){range->topic, range->partition, range->next};
     }
+    lag_note_loaded(&p->metrics->lag_times, batch, p->filling, offsets, count);
     if (count > 0)
         consumer_commit(p->consumer, offsets, count, wait);
     free(offsets);
@@ -297,6 +299,7 @@ static void take_loaded(Pipeline *p, int timeout_ms, bool wait)
 
 static void give(Pipeline *p)
 {
+    lag_note_taken(&p->metrics->lag_times, p->filling);
     loader_give(p->loader, p->filling);
     p->filling = p->filling == &p->batches[0] ? &p->batches[1] : &p->batches[0];
     atomic_store(&p->metrics->batch_rows, 0);
@@ -349,6 +352,7 @@ static void on_revoke(void *context)
         log_warning(
             "partitions are given away before their rows are loaded: the next owner reads them again");
     table_states_forget_stopped(&p->metrics->tables);
+    lag_times_forget(&p->metrics->lag_times);
 }
 
 /* The batch is full and the loader is busy: nothing is taken from Kafka, but the group must see that the
@@ -359,6 +363,7 @@ static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
 
     if (p->blocked_since_ms == 0)
         p->blocked_since_ms = now;
+    atomic_store(&p->metrics->blocked_since_ms, p->blocked_since_ms);
     if (now - p->blocked_since_ms > BLOCKED_LONG_MS) {
         if (!p->paused_all)
             consumer_pause_all(p->consumer, true);
@@ -371,6 +376,7 @@ static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
 static void go_on(Pipeline *p)
 {
     p->blocked_since_ms = 0;
+    atomic_store(&p->metrics->blocked_since_ms, 0);
     if (!p->paused_all)
         return;
     consumer_pause_all(p->consumer, false);
@@ -427,8 +433,10 @@ static void reload(Pipeline *p)
     if (config_reread(p->config, (const char *const *)environ, &fresh, &error) == STATUS_OK) {
         config_set_log(&fresh);
         p->stopped.retry_at_ms = 0;
+        atomic_store(&p->metrics->reload_failed, false);
         log_info("the settings were read again: the log's are in force");
     } else {
+        atomic_store(&p->metrics->reload_failed, true);
         metrics_set_error(p->metrics, error.text);
         log_error("the settings are not read again: %s", error.text);
     }

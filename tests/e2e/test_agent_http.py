@@ -85,7 +85,7 @@ def test_kafka_away_is_said_and_forgotten(line):  # noqa: F811
         line.stack.start("kafka")
     # Nothing is produced: the state must not wait for a message.
     line.stack.until(lambda: summary(agent)[1]["agent"] | {"last_error": None} == {
-        "state": "running", "lag_messages": 0, "rows_loaded": 10, "last_error": None}, 30, "it runs, and the lag is known")
+        "state": "running", "lag_messages": 0, "rows_loaded": 10, "last_error": None, "table_states": []}, 30, "it runs, and the lag is known")
 
 
 def test_viewers_of_a_frozen_warehouse_do_not_take_all_threads(line):  # noqa: F811

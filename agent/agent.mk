@@ -39,10 +39,9 @@ $(AGENT_PRODUCE): $(BUILD)/obj/tests/tools/produce_events.o $(AGENT_COMMON_OBJEC
 # Asks the source as the agent does, for tests of what comes of it.
 AGENT_ASK := $(BUILD)/tests/ask_source
 tests: $(AGENT_ASK)
-$(AGENT_ASK): $(BUILD)/obj/tests/tools/ask_source.o $(patsubst %,$(BUILD)/obj/agent/%.o,request producer kafka_config \
-		config registry text) $(BUILD)/obj/lib/log.o $(AGENT_COMMON_OBJECTS)
+$(AGENT_ASK): $(BUILD)/obj/tests/tools/ask_source.o $(filter-out %/main.o,$(AGENT_OBJECTS)) $(AGENT_COMMON_OBJECTS) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -linih $(RDKAFKA_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
 
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \

@@ -75,20 +75,21 @@ int main(int argc, char **argv)
 {
     Config config;
     Error error = {""};
-    Registry *registry = registry_new();
+    Registry *registry = NULL;
     Requests *requests = NULL;
     const TableSchema *table;
     Status status = STATUS_FATAL;
 
     if (argc < 6 || argc > KEYS_MAX)
         return fail("wants BROKERS PREFIX SCHEMA_MESSAGE_FILE snapshot|rows ...");
-    if (registry == NULL || !config_init(&config))
+    if (!config_init(&config))
         return fail("out of memory");
     free(config.kafka_brokers);
     free(config.kafka_topic_prefix);
     config.kafka_brokers = strdup(argv[1]);
     config.kafka_topic_prefix = strdup(argv[2]);
-    table = read_schema(registry, argv[3], &error);
+    registry = registry_new(&config);
+    table = registry ? read_schema(registry, argv[3], &error) : NULL;
     if (table)
         requests = requests_open(&config, &error);
     if (requests)

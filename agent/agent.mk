@@ -5,7 +5,8 @@ AGENT_SOURCES := main run config config_help nearest text \
 	rules shape filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry target batch budget truncate stopped pipeline \
-	clickhouse ddl dlq dlq_mirror letter rowtext load load_tables \
+	clickhouse ddl load load_tables \
+	letter rowtext dlq dlq_mirror topic_scan command_dlq dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)

@@ -27,5 +27,6 @@ typedef struct Command {
 } Command;
 
 int command_run(const Config *config, int argc, char **argv);
+int command_dlq(const Config *config, int argc, char **argv);
 
 #endif

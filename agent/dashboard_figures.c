@@ -192,11 +192,13 @@ Status dashboard_latency(Dashboard *d, json_t **latency, Error *error)
 
 Status dashboard_dead_letters(Dashboard *d, json_t **dlq, Error *error)
 {
-    static const char sql[] = "SELECT reason, count() AS n FROM `_walhouse_dead_letters` FINAL "
-                              "GROUP BY reason ORDER BY reason FORMAT JSONEachRow";
+    static const char sql[] =
+        "SELECT reason, countIf(state = 'waiting') AS waiting, countIf(state = 'replayed') AS replayed, "
+        "countIf(state = 'discarded') AS discarded FROM `_walhouse_dead_letters` FINAL "
+        "GROUP BY reason ORDER BY reason FORMAT JSONEachRow";
     json_t *reasons;
     json_t *rows = NULL;
-    json_int_t sum = 0;
+    json_int_t sum = 0, replayed = 0, discarded = 0;
     Status status = ask_own_text(d, sql, &rows, error);
 
     if (status != STATUS_OK)
@@ -205,13 +207,16 @@ Status dashboard_dead_letters(Dashboard *d, json_t **dlq, Error *error)
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         const char *reason = json_string_value(json_object_get(row, "reason"));
-        json_int_t n = json_integer_value(json_object_get(row, "n"));
+        json_int_t n = json_integer_value(json_object_get(row, "waiting"));
 
-        if (reason)
+        if (reason && n > 0)
             (void)json_object_set_new(reasons, reason, json_integer(n));
         sum += n;
+        replayed += json_integer_value(json_object_get(row, "replayed"));
+        discarded += json_integer_value(json_object_get(row, "discarded"));
     }
     json_decref(rows);
-    *dlq = json_pack("{s:I, s:o}", "count", sum, "by_reason", reasons);
+    *dlq = json_pack("{s:I, s:o, s:I, s:I}", "count", sum, "by_reason", reasons, "replayed", replayed,
+                     "discarded", discarded);
     return STATUS_OK;
 }

@@ -35,8 +35,7 @@ static void look_at_table(void *context, const TableSchema *table)
         search->found = table;
 }
 
-/* The schema that the letter names, else the newest one of its topic. */
-static const TableSchema *find_table(Registry *registry, const Letter *letter)
+const TableSchema *dlq_mirror_table(Registry *registry, const Letter *letter)
 {
     Search search = {.topic = letter->topic};
     char digits[WH_FINGERPRINT_HEX_SIZE];
@@ -52,7 +51,7 @@ static const TableSchema *find_table(Registry *registry, const Letter *letter)
 
 void dlq_mirror_key(Text *text, Registry *registry, const Letter *letter)
 {
-    const TableSchema *table = find_table(registry, letter);
+    const TableSchema *table = dlq_mirror_table(registry, letter);
     WhSlice start = {letter->key.data,
                      letter->key.size < TEXT_BYTES_MAX / 2 ? letter->key.size : TEXT_BYTES_MAX / 2};
 

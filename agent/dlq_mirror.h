@@ -19,6 +19,9 @@
 /* Is it the topic of dead letters? */
 bool dlq_mirror_is_topic(const char *topic);
 
+/* The schema that the letter names, else the newest one of its topic; NULL: none is known. Main thread. */
+const TableSchema *dlq_mirror_table(Registry *registry, const Letter *letter);
+
 /* Appends the key as a condition, or in hexadecimal digits where its schema is not known. Main thread. */
 void dlq_mirror_key(Text *text, Registry *registry, const Letter *letter);
 

@@ -10,6 +10,7 @@
 
 #include "agent/command.h"
 #include "agent/config.h"
+#include "agent/dlq_options.h"
 #include "lib/log.h"
 
 #define LOG_LIMIT_S 10
@@ -17,6 +18,7 @@
 /* Without a subcommand it is the first. */
 static const Command commands[] = {
     {"run", "", "load until told to stop (what is done without a subcommand)", command_run},
+    {"dlq", DLQ_ARGUMENTS, "dead letters: list, show, replay, discard", command_dlq},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

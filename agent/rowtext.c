@@ -8,6 +8,17 @@
 
 #define BYTEA_OID 17
 
+void rowtext_name(Text *text, WhSlice name)
+{
+    text_append(text, "\"", 1);
+    for (size_t i = 0; i < name.size; i++) {
+        if (name.data[i] == '"')
+            text_append(text, "\"", 1);
+        text_append(text, (const char *)name.data + i, 1);
+    }
+    text_append(text, "\"", 1);
+}
+
 void rowtext_hex(Text *text, WhSlice bytes)
 {
     for (size_t i = 0; i < bytes.size; i++)
@@ -166,17 +177,6 @@ static bool put_value(Text *text, const WhColumn *column, WhSlice value)
     return true;
 }
 
-static void put_name(Text *text, WhSlice name)
-{
-    text_append(text, "\"", 1);
-    for (size_t i = 0; i < name.size; i++) {
-        if (name.data[i] == '"')
-            text_append(text, "\"", 1);
-        text_append(text, (const char *)name.data + i, 1);
-    }
-    text_append(text, "\"", 1);
-}
-
 static bool put_key(Text *text, const TableSchema *table, WhSlice key)
 {
     WhReader r = wh_reader(key.data, key.size);
@@ -188,7 +188,7 @@ static bool put_key(Text *text, const TableSchema *table, WhSlice key)
         if (!wh_reader_ok(&r))
             return false;
         text_appendf(text, "%s", i ? " AND " : "");
-        put_name(text, column->name);
+        rowtext_name(text, column->name);
         text_appendf(text, " = ");
         if (column->nullable || !put_value(text, column, value))
             return false;

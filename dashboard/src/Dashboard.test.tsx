@@ -23,6 +23,7 @@ describe("Dashboard", () => {
     expect(textOf(html, "average-order-value")).toBe("$76.03");
     expect(textOf(html, "latency-p99")).toBe("131 ms");
     expect(textOf(html, "dlq-count")).toBe("7");
+    expect(textOf(html, "dlq-resolved")).toBe("3 replayed, 1 discarded");
     expect(textOf(html, "agent-state")).toBe("running");
     expect(textOf(html, "difference")).toBe("equal");
     expect(html).toContain('data-testid="recent-order-1200"');

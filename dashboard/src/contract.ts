@@ -33,9 +33,12 @@ export interface Latency {
   p99: number | null;
 }
 
+// count and by_reason are of those that wait.
 export interface DeadLetters {
   count: number;
   by_reason: Map<string, number>;
+  replayed: number;
+  discarded: number;
 }
 
 // The shop's own questions: dashboard/queries/<name>.sql, one interface each.
@@ -115,7 +118,7 @@ const readLatency = object<Latency>({
   p99: nullable(real),
 });
 
-const readDeadLetters = object<DeadLetters>({ count, by_reason: dictionary(count) });
+const readDeadLetters = object<DeadLetters>({ count, by_reason: dictionary(count), replayed: count, discarded: count });
 
 const queryReaders: { [K in QueryName]: Reader<QueryRows[K]> } = {
   orders_per_minute: list(object<OrdersMinute>({ minute_ms: integer, orders: count, revenue: decimal })),

@@ -17,7 +17,7 @@ export function sampleAnswer(): Record<string, unknown> {
       },
     ],
     latency_ms: { window_s: 300, rows: 912, p50: 31.2, p95: 74.9, p99: 131.4 },
-    dlq: { count: 7, by_reason: { damaged_event: 5, unknown_schema: 2 } },
+    dlq: { count: 7, by_reason: { damaged_event: 5, unknown_schema: 2 }, replayed: 3, discarded: 1 },
     queries: {
       totals: [{ orders: 1200, revenue: "91234.50", average_order_value: "76.03", orders_last_minute: 21 }],
       orders_per_minute: [
@@ -46,7 +46,7 @@ export function emptyAnswer(): Record<string, unknown> {
     agent: { state: "running", lag_messages: 0, rows_loaded: 0, last_error: null },
     tables: [],
     latency_ms: { window_s: 300, rows: 0, p50: null, p95: null, p99: null },
-    dlq: { count: 0, by_reason: {} },
+    dlq: { count: 0, by_reason: {}, replayed: 0, discarded: 0 },
     queries: {},
     queries_errors: Object.fromEntries(errors),
   };

@@ -65,7 +65,7 @@ def test_no_zeros_for_figures_of_a_warehouse_that_is_away(line):  # noqa: F811
         line.stack.start("warehouse")
     line.loaded(agent)
     line.stack.until(lambda: summary(agent)[0] == 200, 10, "there are figures again")
-    assert summary(agent)[1]["dlq"] == {"count": 0, "by_reason": {}}
+    assert summary(agent)[1]["dlq"] == {"count": 0, "by_reason": {}, "replayed": 0, "discarded": 0}
     line.stack.until(lambda: set(lag_by_partition(agent).values()) == {0}, 15, "nothing is left to load")
     line.stack.until(lambda: summary(agent)[1]["agent"]["state"] == "running", 15, "it runs")
 

@@ -1,11 +1,18 @@
 """Dead letters: what they hold, their mirror in the warehouse, and what `walhouse-agent dlq` does with them."""
 
 import collections
+import contextlib
+import http.server
 import json
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from agentline import Line
+from agentline import AGENT, Line, free_port
 from stackctl import Stack
 
 REASONS = {"garbage": "undecodable", "unknown": "unknown_schema", "out_of_range": "value_out_of_range"}
@@ -28,6 +35,18 @@ def mirrored(line, count):
     """The mirror's rows when there are that many."""
     line.stack.until(lambda: line.rows("SELECT count() FROM _walhouse_dead_letters FINAL") == [[count]], 30, f"{count} letters are mirrored")
     return line.rows(MIRROR)
+
+
+def dlq(line, *arguments, status=0, config=None):
+    """What `walhouse-agent dlq` prints, and what it complains of."""
+    command = [str(AGENT), "dlq", "--config", str(config or line.directory / f"agent-{line.agents[0].port}.conf"), *map(str, arguments)]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == status, (result.stdout, result.stderr)
+    return result.stdout, result.stderr
+
+
+def listed(line, *arguments):
+    return [json.loads(row) for row in dlq(line, "list", "--json", *arguments)[0].splitlines()]
 
 
 def refuse(line, condition):
@@ -91,6 +110,11 @@ def test_a_letter_too_large_for_its_topic_goes_without_its_value(line):
     value, headers = letters["large"]
     assert not value and headers["walhouse.size"] == "1900" and headers["walhouse.reason"] == "undecodable"
     mirrored(line, 2)
+    # Its value is fetched from where it stayed.
+    assert [row["bytes"] for row in listed(line)] == [100, 1900] or [row["bytes"] for row in listed(line)] == [1900, 100]
+    assert dlq(line, "replay", "--yes")[0] == "replayed 2 letters\n"
+    sent = collections.Counter((key, value) for key, value, _ in line.stack.consume(f"{line.name}.public.orders") if key in ("large", "small"))
+    assert sent == {("large", "x" * 1900): 2, ("small", "y" * 100): 2}
 
 
 def test_a_mirror_of_0_1_0_goes_on(line):
@@ -107,3 +131,186 @@ def test_a_mirror_of_0_1_0_goes_on(line):
     line.loaded(agent)
     rows = mirrored(line, 3)
     assert collections.Counter((row[3], row[7]) for row in rows) == {("rejected", "waiting"): 1, ("undecodable", "waiting"): 2}
+
+
+def test_list_and_show_with_filters(line):
+    agent = line.agent()
+    line.produce(count=1, lsn=1000)
+    line.produce(count=1, table="others", schema="audit")
+    for number, kind in enumerate(REASONS):
+        line.produce(kind, count=2, first=1001 + 2 * number, lsn=2000)
+    line.produce("garbage", count=1, table="others", schema="audit")
+    line.loaded(agent)
+    mirrored(line, 7)
+    assert [(row["partition"], row["offset"]) for row in listed(line)] == [(0, n) for n in range(7)]
+    assert len(listed(line, "--reason", "unknown_schema")) == 2
+    assert {row["topic"] for row in listed(line, "--table", "orders")} == {f"{line.name}.public.orders"}
+    assert len(listed(line, "--table", "audit.others")) == len(listed(line, "--topic", "audit.others")) == 1
+    assert len(listed(line, "--topic", f"{line.name}.public.orders", "--reason", "undecodable")) == 2
+    assert [row["offset"] for row in listed(line, "--offset", "2-4")] == [2, 3, 4]
+    assert listed(line, "--partition", 1) == listed(line, "--until", "1h") == listed(line, "--state", "replayed") == []
+    assert len(listed(line, "--since", "1h", "--until", "2100-01-01")) == 7
+    text = dlq(line, "list", "--limit", 3)[0]
+    assert text.endswith("3 letters, and 4 more (--limit)\n")
+    assert f"value_out_of_range  {line.name}.public.orders [" in dlq(line, "list", "--reason", "value_out_of_range")[0]
+    for wrong in (["lost"], [], ["list", "more"], ["list", "--since", "yesterday"], ["list", "--state", "gone"], ["list", "--what"]):
+        assert "dlq: " in dlq(line, *wrong, status=2)[1]
+
+    [first, _] = [json.loads(row) for row in dlq(line, "show", "--json", "--reason", "value_out_of_range")[0].splitlines()]
+    [event] = first["events"]
+    assert event["exact"] == {"placed_at": "infinity"} and event["operation"] == "I"
+    assert (event["row"]["id"], event["row"]["sku"], event["row"]["note"]) == (1005, "SKU-5", "a little note here")
+    assert first["key"] == '"id" = 1005' and first["key_hex"] == "ed03000000000000"
+    assert ["walhouse.reason", "value_out_of_range"] in first["headers"]
+    text = dlq(line, "show", "--reason", "undecodable", "--limit", 1)[0]
+    assert "header  walhouse.reason: undecodable" in text and "value  " in text and text.endswith("1 letters, and 2 more (--limit)\n")
+    # A garbled message is shown as what it is; so is everything while the warehouse is away.
+    away = line.directory / "away.conf"
+    config = (line.directory / f"agent-{agent.port}.conf").read_text(encoding="ascii")
+    away.write_text(config.replace(line.stack.env["CLICKHOUSE_URL"], f"http://127.0.0.1:{free_port()}"), encoding="ascii")
+    text, complaint = dlq(line, "show", "--reason", "value_out_of_range", config=away)
+    assert "waiting" in complaint and "infinity" in text and "value  " in text
+    assert "not known" in dlq(line, "replay", "--yes", config=away, status=1)[1]
+
+
+def test_replay_when_the_cause_is_gone(line):
+    agent = line.agent()
+    line.produce(count=100, quantity=1, lsn=1000)
+    line.loaded(agent)
+    refuse(line, "quantity != 2")
+    line.produce("update", count=20, quantity=2, lsn=2000)
+    # Of these a newer version arrives before the letters are replayed.
+    line.produce("update", count=5, quantity=3, lsn=3000)
+    line.loaded(agent)
+    mirrored(line, 20)
+    assert line.rows("SELECT sum(quantity) FROM orders") == [[95 + 15]]
+    assert "all 20 letters that wait would be replayed" in dlq(line, "replay", status=1)[1]
+    # The cause is still there: new letters, and the old ones are done with.
+    assert dlq(line, "replay", "--offset", "0-1")[0] == "replayed 2 letters\n"
+    line.loaded(agent)
+    mirrored(line, 22)
+    assert [len(listed(line, "--state", state)) for state in ("replayed", "waiting", "all")] == [2, 20, 22]
+
+    line.stack.clickhouse("ALTER TABLE _orders DROP CONSTRAINT refused", database=line.name)
+    assert dlq(line, "replay", "--yes")[0] == "replayed 20 letters\n"
+    line.loaded(agent)
+    assert line.rows("SELECT count(), sum(quantity) FROM orders") == [[100, 80 + 5 * 3 + 15 * 2]]
+    assert listed(line) == [] and dlq(line, "replay")[0] == "replayed 0 letters\n"
+    # Once more, although they are done with: nothing changes.
+    assert dlq(line, "replay", "--state", "all", "--yes")[0] == "replayed 22 letters\n"
+    line.loaded(agent)
+    assert line.rows("SELECT count(), sum(quantity) FROM orders") == [[100, 80 + 5 * 3 + 15 * 2]]
+    line.stack.until(lambda: json.loads(agent.get("/api/summary")[1])["dlq"]["count"] == 0, 10, "none waits")
+
+
+def test_replay_when_the_schema_has_come(line):
+    agent = line.agent()
+    line.produce(count=1)
+    line.produce("unannounced", count=10, first=11, lsn=2000, extra_columns=1)
+    line.loaded(agent)
+    mirrored(line, 10)
+    line.produce(count=0, extra_columns=1)
+    assert dlq(line, "replay", "--reason", "unknown_schema")[0] == "replayed 10 letters\n"
+    line.loaded(agent)
+    assert line.rows("SELECT count(), min(id), max(id) FROM orders WHERE id > 1") == [[10, 11, 20]]
+    assert listed(line) == []
+
+
+def test_discard_and_a_lost_mirror(line):
+    agent = line.agent()
+    line.produce(count=1)
+    line.produce("garbage", count=5)
+    line.loaded(agent)
+    mirrored(line, 5)
+    assert "all 5 letters" in dlq(line, "discard", status=1)[1]
+    assert dlq(line, "discard", "--offset", 3)[0] == "discarded 1 letters\n"
+    assert [row["offset"] for row in listed(line)] == [0, 1, 2, 4]
+    [done] = listed(line, "--state", "discarded")
+    assert done["offset"] == 3 and done["resolved_at"]
+    assert len(line.letters()) == 5
+    # The topic is the truth; what was done about its letters is all that the mirror alone knows.
+    line.stack.clickhouse("DROP TABLE _walhouse_dead_letters", database=line.name)
+    assert len(listed(line)) == 5
+    assert dlq(line, "discard", "--yes")[0] == "discarded 5 letters\n"
+    assert listed(line) == [] and [row[-1] for row in mirrored(line, 5)] == ["discarded"] * 5
+
+
+@contextlib.contextmanager
+def warehouse_that_takes_no_marks(stack):
+    """The warehouse behind a door that keeps every INSERT of a replayed letter waiting. Yields its URL and what says that one waits."""
+    waiting = threading.Event()
+
+    class Door(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if b"'replayed')" in body:
+                waiting.set()
+                time.sleep(30)
+                return
+            request = urllib.request.Request(stack.env["CLICKHOUSE_URL"].rstrip("/") + self.path, data=body)
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", waiting
+    server.shutdown()
+    server.server_close()
+
+
+def test_killed_between_replay_and_mark(line):
+    agent = line.agent()
+    line.produce(count=10, quantity=1, lsn=1000)
+    line.loaded(agent)
+    refuse(line, "quantity != 2")
+    line.produce("update", count=10, quantity=2, lsn=2000)
+    line.loaded(agent)
+    mirrored(line, 10)
+    line.stack.clickhouse("ALTER TABLE _orders DROP CONSTRAINT refused", database=line.name)
+    config = line.directory / "door.conf"
+    with warehouse_that_takes_no_marks(line.stack) as (url, waiting):
+        text = (line.directory / f"agent-{agent.port}.conf").read_text(encoding="ascii")
+        config.write_text(text.replace(line.stack.env["CLICKHOUSE_URL"], url), encoding="ascii")
+        with subprocess.Popen([str(AGENT), "dlq", "--config", str(config), "replay", "--yes"], stdin=subprocess.DEVNULL) as process:
+            assert waiting.wait(60)
+            process.kill()
+    line.loaded(agent)
+    assert line.rows("SELECT count(), sum(quantity) FROM orders") == [[10, 20]]
+    assert len(listed(line)) == 10
+    assert dlq(line, "replay", "--yes")[0] == "replayed 10 letters\n"
+    line.loaded(agent)
+    assert line.rows("SELECT count(), sum(quantity) FROM orders") == [[10, 20]]
+    assert listed(line) == []
+
+
+def test_what_the_publisher_could_not_send(stack, tmp_path):
+    stack.sql("CREATE TABLE huge (id int, \"what's\" text, note text, PRIMARY KEY (id, \"what's\"))")
+    stack.sql("INSERT INTO huge VALUES (1, 'small', ''), (42, 'it''s', repeat('x', 11 * 1024 * 1024))")
+    stack.sql("SELECT pg_logical_emit_message(true, 'outbox', repeat('x', 11 * 1024 * 1024))")
+    stack.confirm(60)
+    with Line(stack, tmp_path, stack.env["TOPIC_PREFIX"]) as line:
+        agent = line.agent()
+        line.stack.until(lambda: line.rows("SELECT count() FROM huge") == [[1]], 60, "the small row")
+        rows = mirrored(line, 2)
+        assert [(row[0], row[1], row[3], row[4]) for row in rows] == [
+            (f"{line.name}.public.huge", -1, "too_large", "\"id\" = 42 AND \"what's\" = 'it''s'"),
+            (f"{line.name}.__message", -1, "too_large", rows[1][4])]
+        assert agent.metric("dead_letters_total") == 2
+        text = dlq(line, "replay", "--yes")[0]
+        assert "replayed 0 letters, 2 hold nothing to replay" in text
+        statement = next(row for row in text.splitlines() if "walhouse.snapshot" in row)
+        assert [row["bytes"] > 11 << 20 for row in listed(line)] == [True, False]
+        # What it says to do works.
+        stack.sql("UPDATE huge SET note = 'short' WHERE id = 42")
+        stack.sql(statement.strip())
+        line.stack.until(lambda: line.rows("SELECT note FROM huge WHERE id = 42") == [["short"]], 60, "the row comes")
+        assert dlq(line, "discard", "--reason", "too_large")[0] == "discarded 2 letters\n"
+        assert listed(line) == []

@@ -263,6 +263,11 @@ static bool is_truncate(const char *kind)
     return strcmp(kind, "truncate") == 0 || strcmp(kind, "unknown_truncate") == 0;
 }
 
+static bool is_announced(const char *kind)
+{
+    return strncmp(kind, "unknown", 7) != 0 && strcmp(kind, "unannounced") != 0;
+}
+
 /* The value of the message about row i; *kind says what is wrong with it, if anything. */
 static size_t put_event(const Producer *producer, int64_t i, uint8_t *value)
 {
@@ -390,7 +395,7 @@ static void usage(FILE *out)
         "    [--schema NAME] [--table NAME] [--quantity N] [--lsn N] [--epoch N] [--per-transaction N]\n"
         "    [--partitions N] [--partition N] [--extra-columns N] [--keyless 1] [--seconds N]\n"
         "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown "
-        "unknown_truncate\n    garbage\n",
+        "unknown_truncate\n    unannounced garbage\n",
         out);
 }
 
@@ -505,7 +510,7 @@ int main(int argc, char **argv)
                        slice(options.table)) ||
         !open_kafka(&producer))
         return 1;
-    ok = create_topics(&producer) && announce_schema(&producer, strncmp(options.kind, "unknown", 7) != 0);
+    ok = create_topics(&producer) && announce_schema(&producer, is_announced(options.kind));
     producer.topic = ok ? rd_kafka_topic_new(producer.kafka, producer.topic_name, NULL) : NULL;
     ok = producer.topic && produce_rows(&producer);
     if (producer.topic)

@@ -1,16 +1,16 @@
-// What could not be loaded, by reason. Shown only when there is any: the count itself is among the line's figures.
+// What could not be loaded, by reason. Shown only when there is or was any: the count itself is among the line's figures.
 import type { Feed } from "../feed";
 import { formatCount } from "../format";
 import { Panel, reasonList } from "./Panel";
 
 export function DeadLetters({ feed }: { feed: Feed }) {
   const dlq = feed.summary?.dlq;
-  if (dlq === undefined || dlq.count === 0) return null;
+  if (dlq === undefined || dlq.count + dlq.replayed + dlq.discarded === 0) return null;
   return (
-    <Panel title="Dead letters" note="messages that could not be loaded; they wait in the DLQ topic">
+    <Panel title="Dead letters" note="messages that could not be loaded; they wait in the DLQ topic for walhouse-agent dlq">
       <table>
         <thead>
-          <tr><th scope="col">Reason</th><th scope="col" className="number">Messages</th></tr>
+          <tr><th scope="col">Reason</th><th scope="col" className="number">Waiting</th></tr>
         </thead>
         <tbody>
           {reasonList(dlq.by_reason).map(([reason, n]) => (
@@ -21,6 +21,7 @@ export function DeadLetters({ feed }: { feed: Feed }) {
           ))}
         </tbody>
       </table>
+      <p data-testid="dlq-resolved">{formatCount(dlq.replayed)} replayed, {formatCount(dlq.discarded)} discarded</p>
     </Panel>
   );
 }

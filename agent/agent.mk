@@ -2,7 +2,7 @@
 
 AGENT_SOURCES := main run config config_help nearest text \
 	table_state lag_times labels metrics metrics_render lag \
-	rules shape filter scalar rowmap mask expression \
+	rules shape ruled filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl load load_tables \
@@ -17,6 +17,9 @@ PROGRAMS += $(BUILD)/bin/walhouse-agent $(BUILD)/man/walhouse-agent.1
 AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd))$(AGENT_LIBS)
 
 CRYPTO_LIBS := -lcrypto
+# What a schema becomes: needed wherever the registry is.
+REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o,registry target ruled shape rules nearest rowmap mask filter scalar \
+	expression text)
 
 # Others' headers are not held to our warnings.
 $(BUILD)/obj/agent/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS)) -D_GNU_SOURCE
@@ -64,15 +67,15 @@ $(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
-$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/registry.o $(BUILD)/obj/agent/target.o \
-		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
+$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(REGISTRY_OBJECTS) \
+		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lpthread -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -ljansson -lpthread -lcmocka
 
-$(BUILD)/tests/agent_truncate_test: $(BUILD)/obj/agent/truncate_test.o $(BUILD)/obj/agent/truncate.o $(BUILD)/obj/agent/registry.o $(BUILD)/obj/agent/target.o \
-		$(BUILD)/obj/agent/text.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
+$(BUILD)/tests/agent_truncate_test: $(BUILD)/obj/agent/truncate_test.o $(BUILD)/obj/agent/truncate.o $(REGISTRY_OBJECTS) \
+		$(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lpthread -lcmocka
 
 $(BUILD)/tests/agent_filter_test: $(BUILD)/obj/agent/filter_test.o $(BUILD)/obj/agent/filter.o $(BUILD)/obj/agent/scalar.o \
 		$(AGENT_COMMON_OBJECTS)

@@ -292,8 +292,11 @@ static Status check_body(const TableSchema *table, const WhEvent *event, Error *
     uint32_t count = is_delete ? table->schema.key_column_count : table->schema.column_count;
     WhReader r = wh_reader(event->body.data, event->body.size);
 
-    for (uint32_t i = 0; i < count; i++)
-        (void)wh_type_get(&r, &table->types[i]);
+    if (table->map)
+        rowmap_split(table->map, &r, count);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            (void)wh_type_get(&r, &table->types[i]);
     wh_get_end(&r);
     if (!wh_reader_ok(&r))
         return status_fail(error, STATUS_REJECT, "the row does not fit its schema: %s at byte %zu", r.error,
@@ -308,50 +311,103 @@ static const WhColumn *column_at(const TableSchema *table, uint32_t index)
     return index < table->schema.column_count ? &table->schema.columns[index] : NULL;
 }
 
-/* An event that says of itself that its body is not the whole truth. */
-static Status refuse_lists(const TableSchema *table, const WhEvent *event, Reason *reason, Error *error)
+static Status refuse_list(Error *error)
+{
+    return status_fail(error, STATUS_REJECT, "a list names a column that the schema does not have");
+}
+
+/* Does it matter that the body does not hold this column's value? */
+static bool is_missed(const TableSchema *table, uint32_t index, bool by_filter)
+{
+    if (table->map == NULL)
+        return !by_filter;
+    return by_filter ? rowmap_filters_by(table->map, index) : rowmap_reads(table->map, index);
+}
+
+/* May messages for people show the column's value? Not while nobody knows what the rules hide. */
+static bool may_show(const TableSchema *table, uint32_t index)
+{
+    return table->rules_error == NULL && (table->map == NULL || rowmap_may_show(table->map, index));
+}
+
+static Status refuse_out_of_range(const TableSchema *table, uint32_t index, WhSlice text, Error *error)
+{
+    const WhColumn *column = &table->schema.columns[index];
+
+    if (!may_show(table, index))
+        text = (WhSlice){(const uint8_t *)"a value that is not shown here", 30};
+    return status_fail(error, STATUS_REJECT, "column %.*s: %.*s cannot hold %.*s", (int)column->name.size,
+                       (const char *)column->name.data, (int)column->clickhouse_type.size,
+                       (const char *)column->clickhouse_type.data, (int)(text.size < 200 ? text.size : 200),
+                       (const char *)text.data);
+}
+
+/*
+ * An event that says of itself that its body is not the whole truth: is what it lacks missed, by the row or,
+ * if by_filter, by the answer whether it is to be seen?
+ */
+static Status refuse_lists(const TableSchema *table, const WhEvent *event, bool by_filter, Reason *reason,
+                           Error *error)
 {
     WhLists lists = wh_lists(event->flags, event->lists);
+    bool adjusted = event->flags & WH_EVENT_ADJUSTED;
     const WhColumn *column;
     uint32_t index;
     WhSlice text;
 
-    if (wh_lists_next_unchanged(&lists, &index) && (column = column_at(table, index))) {
+    while (wh_lists_next_unchanged(&lists, &index)) {
+        column = column_at(table, index);
+        if (column == NULL)
+            return refuse_list(error);
+        if (!is_missed(table, index, by_filter))
+            continue;
         *reason = REASON_UNCHANGED_VALUE;
         return status_fail(error, STATUS_REJECT,
                            "column %.*s is unchanged and stored out of line, so the WAL does not hold it; "
                            "ALTER TABLE ... REPLICA IDENTITY FULL makes it do so",
                            (int)column->name.size, (const char *)column->name.data);
     }
-    if (wh_lists_next_out_of_range(&lists, &index, &text) && (column = column_at(table, index))) {
+    while (!adjusted && wh_lists_next_out_of_range(&lists, &index, &text)) {
+        if (column_at(table, index) == NULL)
+            return refuse_list(error);
+        if (!is_missed(table, index, by_filter))
+            continue;
         *reason = REASON_VALUE_OUT_OF_RANGE;
-        return status_fail(error, STATUS_REJECT, "column %.*s: %.*s cannot hold %.*s", (int)column->name.size,
-                           (const char *)column->name.data, (int)column->clickhouse_type.size,
-                           (const char *)column->clickhouse_type.data,
-                           (int)(text.size < 200 ? text.size : 200), (const char *)text.data);
+        return refuse_out_of_range(table, index, text, error);
     }
-    return status_fail(error, STATUS_REJECT, "a list names a column that the schema does not have");
+    return STATUS_OK;
 }
 
-static void append_row(TableBuffer *buffer, const WhEvent *event, uint32_t message)
+/* The row as the table takes it; key_only: deleted, or by the filter not to be seen. NULL: no memory for a
+ * hash. */
+static uint8_t *put_row(uint8_t *p, const TableSchema *table, const WhEvent *event, bool key_only)
 {
-    bool is_delete = event->operation == WH_OP_DELETE;
-    uint8_t *p = buffer->data + buffer->size;
-    uint64_t high, low;
-
-    buffer->rows[buffer->row_count++] = (BatchRow){.offset = (uint32_t)buffer->size, .message = message};
+    if (table->map)
+        return rowmap_put(table->map, p, key_only, event->operation);
     memcpy(p, event->body.data, event->body.size);
     p += event->body.size;
-    if (is_delete) {
-        memcpy(p, buffer->table->delete_tail, buffer->table->delete_tail_size);
-        p += buffer->table->delete_tail_size;
+    if (key_only) {
+        memcpy(p, table->delete_tail, table->delete_tail_size);
+        p += table->delete_tail_size;
     }
+    return p;
+}
+
+static bool append_row(TableBuffer *buffer, const WhEvent *event, bool key_only, uint32_t message)
+{
+    uint8_t *p = put_row(buffer->data + buffer->size, buffer->table, event, key_only);
+    uint64_t high, low;
+
+    if (p == NULL)
+        return false;
+    buffer->rows[buffer->row_count++] = (BatchRow){.offset = (uint32_t)buffer->size, .message = message};
     wh_version(event->epoch, event->commit_lsn, event->ordinal, &high, &low);
     p = wh_store_u64(p, low);
     p = wh_store_u64(p, high);
-    *p++ = is_delete;
+    *p++ = key_only;
     p = wh_store_u64(p, (uint64_t)event->commit_time_us);
     buffer->size = (size_t)(p - buffer->data);
+    return true;
 }
 
 static Status add_sweep(Batch *batch, const TableBuffer *buffer, const Sweep *sweep, Error *error)
@@ -416,29 +472,53 @@ static void note_commit_time(TableBuffer *buffer, const WhEvent *event)
         buffer->oldest_commit_us = event->commit_time_us;
 }
 
+/* Is the row to be seen? *visible is set where the answer is STATUS_OK. */
+static Status apply_filter(const TableSchema *table, const WhEvent *event, bool *visible, Reason *reason,
+                           Error *error)
+{
+    Status status = STATUS_OK;
+
+    *visible = true;
+    if (table->map == NULL || table->map->filter == NULL || event->operation == WH_OP_DELETE)
+        return STATUS_OK;
+    if (!wh_event_is_whole(event->flags))
+        status = refuse_lists(table, event, true, reason, error);
+    if (status == STATUS_OK)
+        *visible = rowmap_matches(table->map);
+    return status;
+}
+
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error)
 {
     TableBuffer *buffer;
-    size_t size = event->body.size + table->delete_tail_size + BATCH_ROW_TAIL_BYTES;
+    size_t size = event->body.size + (table->map ? table->map->extra_bytes : table->delete_tail_size) +
+                  BATCH_ROW_TAIL_BYTES;
+    bool visible;
     Status status;
 
     *reason = REASON_UNDECODABLE;
     if (event->operation == WH_OP_TRUNCATE)
         return add_truncate(batch, table, event, message, error);
     status = check_body(table, event, error);
-    if (status == STATUS_OK && !wh_event_is_whole(event->flags))
-        status = refuse_lists(table, event, reason, error);
+    if (status == STATUS_OK)
+        status = apply_filter(table, event, &visible, reason, error);
+    if (status == STATUS_OK && visible && !wh_event_is_whole(event->flags))
+        status = refuse_lists(table, event, false, reason, error);
     if (status != STATUS_OK)
         return status;
+    /* A row that is not to be seen takes its older versions away, which a log does not have. */
+    if (!visible && table->schema.key_column_count == 0)
+        return STATUS_OK;
     buffer = find_buffer(batch, table);
     if (buffer == NULL || !GROW(buffer->data, buffer->capacity, buffer->size + size, BUFFER_BYTES_FIRST) ||
         !GROW(buffer->rows, buffer->row_capacity, buffer->row_count + 1, 256))
         return status_fail(error, STATUS_FATAL, "out of memory for a batch");
     if (buffer->size + size > UINT32_MAX)
         return status_fail(error, STATUS_REJECT, "the row does not fit a batch");
+    if (!append_row(buffer, event, event->operation == WH_OP_DELETE || !visible, message))
+        return status_fail(error, STATUS_FATAL, "out of memory for a hash");
     note_commit_time(buffer, event);
-    append_row(buffer, event, message);
     batch->bytes += size;
     batch->rows++;
     return STATUS_OK;

@@ -52,25 +52,35 @@ static void append_order(Text *text, const Target *target)
     text_appendf(text, ")");
 }
 
-void ddl_create_table(Text *text, const Target *target)
+/* The columns of a storage table, and of a history. */
+static void append_table_columns(Text *text, const Target *target)
 {
-    text_appendf(text, "CREATE TABLE IF NOT EXISTS ");
-    target_append_storage(text, target);
     text_appendf(text, " (");
     for (uint32_t i = 0; i < target->column_count; i++) {
         append_column(text, &target->columns[i]);
         text_appendf(text, ", ");
     }
+    if (target->history_name)
+        text_appendf(text, "`_operation` " TARGET_OPERATION_TYPE ", ");
     text_appendf(text, "`_version` UInt128, `_deleted` UInt8, `_commit_time` DateTime64(6, 'UTC'), "
                        "`_loaded_time` DateTime64(6, 'UTC') DEFAULT now64(6), "
                        /* Latencies are asked of the newest rows only, every second. */
-                       "INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1) "
-                       "ENGINE = ReplacingMergeTree(`_version`, `_deleted`)");
+                       "INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1)");
+}
+
+void ddl_create_table(Text *text, const Target *target)
+{
+    text_appendf(text, "CREATE TABLE IF NOT EXISTS ");
+    target_append_storage(text, target);
+    append_table_columns(text, target);
+    text_appendf(text, " ENGINE = ReplacingMergeTree(`_version`, `_deleted`)");
     if (target->partition_by)
         text_appendf(text, " PARTITION BY %s", target->partition_by);
     append_order(text, target);
+    /* A deleted row keeps the defaults of what a time may be taken from: it must outlive the rows that it
+     * hides. */
     if (target->ttl)
-        text_appendf(text, " TTL %s", target->ttl);
+        text_appendf(text, " TTL %s DELETE WHERE `_deleted` = 0", target->ttl);
 }
 
 /* ---- what is there ---- */
@@ -148,7 +158,8 @@ static Status check_column(const TableSchema *table, const TargetColumn *column,
                            size_t found_count, bool *missing, Error *error)
 {
     const FoundColumn *same_name = find_by_name(found, found_count, column->stored);
-    const FoundColumn *same_number = find_by_number(found, found_count, column->attribute_number);
+    const FoundColumn *same_number =
+        column->attribute_number > 0 ? find_by_number(found, found_count, column->attribute_number) : NULL;
     bool in_key = (uint32_t)(column - table->target.columns) < table->target.key_column_count;
 
     *missing = same_name == NULL;
@@ -190,6 +201,25 @@ static Status run(ClickHouse *client, Text *sql, Error *error)
     return clickhouse_query(client, NULL, sql->data, NULL, NULL, error);
 }
 
+/* What the view shows of a column that the storage table has. */
+static void append_view_column(Text *sql, const Target *target, const FoundColumn *found)
+{
+    const TargetColumn *column = NULL;
+
+    for (uint32_t i = 0; i < target->column_count && column == NULL; i++)
+        if (strcmp(target->columns[i].stored, found->name) == 0)
+            column = &target->columns[i];
+    /* A column that Postgres has dropped stays. */
+    if (column == NULL && (found->attribute_number == 0 || target_hides(target, found->attribute_number)))
+        return;
+    append_name(sql, found->name);
+    if (column && strcmp(column->name, column->stored) != 0) {
+        text_appendf(sql, " AS ");
+        append_name(sql, column->name);
+    }
+    text_appendf(sql, ", ");
+}
+
 static Status create_view(ClickHouse *client, const TableSchema *table, const FoundColumn *found,
                           size_t found_count, Error *error)
 {
@@ -200,12 +230,8 @@ static Status create_view(ClickHouse *client, const TableSchema *table, const Fo
     text_appendf(&sql, "CREATE OR REPLACE VIEW ");
     target_append_view(&sql, &table->target);
     text_appendf(&sql, " AS SELECT ");
-    for (size_t i = 0; i < found_count; i++) {
-        if (found[i].attribute_number == 0)
-            continue;
-        append_name(&sql, found[i].name);
-        text_appendf(&sql, ", ");
-    }
+    for (size_t i = 0; i < found_count; i++)
+        append_view_column(&sql, &table->target, &found[i]);
     /* FINAL leaves the newest version of each key, and nothing where that is a delete. */
     text_appendf(&sql, "`_version`, `_commit_time`, `_loaded_time` FROM ");
     target_append_storage(&sql, &table->target);
@@ -233,8 +259,16 @@ static Status add_column(ClickHouse *client, const TableSchema *table, const Tar
 static Status create_storage(ClickHouse *client, const TableSchema *table, Error *error)
 {
     Text sql = {0};
-    Status status;
+    Status status = STATUS_OK;
 
+    if (table->target.own_database) {
+        text_appendf(&sql, "CREATE DATABASE IF NOT EXISTS ");
+        append_name(&sql, table->target.database);
+        status = run(client, &sql, error);
+        text_free(&sql);
+    }
+    if (status != STATUS_OK)
+        return status;
     ddl_create_table(&sql, &table->target);
     status = run(client, &sql, error);
     text_free(&sql);

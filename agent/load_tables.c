@@ -31,7 +31,9 @@ static Status ensure_system_step(Loader *loader, void *context, Error *error)
 
 static Status ensure_table_step(Loader *loader, void *context, Error *error)
 {
-    Status status = ddl_ensure(loader->client, context, error);
+    TableSchema *table = context;
+    Status status = table->rules_error ? status_fail(error, STATUS_STOP, "%s", table->rules_error)
+                                       : ddl_ensure(loader->client, table, error);
 
     return status == STATUS_REJECT ? STATUS_STOP : status;
 }
@@ -266,8 +268,13 @@ static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error 
         return status;
     buffer->stopped = true;
     metrics_set_error(loader->metrics, error->text);
-    if (table_states_set(&loader->metrics->tables, buffer->table->target.view_name, TABLE_STOPPED, "refused",
-                         error->text, "mend the table in ClickHouse: it is tried again every ten seconds"))
+    if (buffer->table->rules_error
+            ? table_states_set(&loader->metrics->tables, buffer->table->target.view_name, TABLE_STOPPED,
+                               "rules", error->text,
+                               "mend the table's section in the configuration, then SIGHUP")
+            : table_states_set(&loader->metrics->tables, buffer->table->target.view_name, TABLE_STOPPED,
+                               "refused", error->text,
+                               "mend the table in ClickHouse: it is tried again every ten seconds"))
         log_error("table %s is stopped: %s", buffer->table->target.view_name, error->text);
     return STATUS_OK;
 }
@@ -276,7 +283,7 @@ static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error 
 
 static bool same_table(const TableBuffer *a, const TableBuffer *b)
 {
-    return strcmp(a->table->target.storage_name, b->table->target.storage_name) == 0;
+    return target_same_storage(&a->table->target, &b->table->target);
 }
 
 /* Once for a table: its highest truncate takes what the others take. */

@@ -56,6 +56,8 @@ struct Pipeline {
     int64_t blocked_since_ms;
     bool paused_all;
     Stopped stopped;
+    Rules *rules;              /* of the settings that were read again; NULL: those of config */
+    bool reshape;              /* the rules are to be applied again, to what is known of tables now */
     Text letter_key;           /* scratch */
     const char *checked_topic; /* the last (topic, schema) that were seen to belong together */
     const TableSchema *checked_schema;
@@ -88,6 +90,11 @@ static void fail(Pipeline *p, const Error *error)
 
 /* ---- schemas ---- */
 
+static const Rules *rules_of(const Pipeline *p)
+{
+    return p->rules ? p->rules : p->config->rules;
+}
+
 static void take_schema(void *context, const MessageView *message)
 {
     Pipeline *p = context;
@@ -98,6 +105,8 @@ static void take_schema(void *context, const MessageView *message)
     if (status == STATUS_OK && added) {
         atomic_fetch_add(&p->metrics->schemas, 1);
         log_info("schema %016llx of %s", (unsigned long long)added->fingerprint, added->topic);
+        /* A rule may name a column as the new version calls it. */
+        p->reshape = rules_of(p)->count > 0;
         status = consumer_add_topic(p->consumer, added->topic, &error);
     }
     if (status == STATUS_FATAL)
@@ -423,24 +432,53 @@ static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
     }
 }
 
-/* With both batches empty, so that no row was shaped by the old rules and is loaded by the new. What is wrong
- * with the file changes nothing. */
+/*
+ * With both batches empty, so that no row was shaped by the old rules and is loaded by the new. false: they
+ * cannot be used, and nothing changed.
+ */
+static bool use_rules(Pipeline *p, const Rules *rules)
+{
+    Error error;
+
+    if (registry_use_rules(p->registry, rules, &error) != STATUS_OK) {
+        metrics_set_error(p->metrics, error.text);
+        log_error("the rules of tables stay as they are: %s", error.text);
+        return false;
+    }
+    /* Buffers that were kept begin with the old columns. */
+    batch_reset(&p->batches[0], 0);
+    batch_reset(&p->batches[1], 0);
+    p->stopped.retry_at_ms = 0;
+    return true;
+}
+
+/* What is wrong with the file changes nothing. */
 static void reload(Pipeline *p)
 {
     Config fresh;
     Error error;
+    bool done = false;
 
-    if (config_reread(p->config, (const char *const *)environ, &fresh, &error) == STATUS_OK) {
-        config_set_log(&fresh);
-        p->stopped.retry_at_ms = 0;
-        atomic_store(&p->metrics->reload_failed, false);
-        log_info("the settings were read again: the log's are in force");
-    } else {
-        atomic_store(&p->metrics->reload_failed, true);
+    if (config_reread(p->config, (const char *const *)environ, &fresh, &error) != STATUS_OK) {
         metrics_set_error(p->metrics, error.text);
         log_error("the settings are not read again: %s", error.text);
+    } else if (use_rules(p, fresh.rules)) {
+        rules_free(p->rules);
+        p->rules = fresh.rules;
+        fresh.rules = NULL;
+        config_set_log(&fresh);
+        done = true;
+        log_info("the settings were read again: the log's and the tables' are in force");
     }
+    atomic_store(&p->metrics->reload_failed, !done);
     config_fini(&fresh);
+}
+
+static void reshape(Pipeline *p)
+{
+    p->reshape = false;
+    if (rules_of(p)->count > 0)
+        (void)use_rules(p, rules_of(p));
 }
 
 static void reload_when_asked(Pipeline *p, atomic_bool *asked)
@@ -448,6 +486,8 @@ static void reload_when_asked(Pipeline *p, atomic_bool *asked)
     if (atomic_load(asked) && flush(p, RELOAD_WAIT_MS)) {
         atomic_store(asked, false);
         reload(p);
+    } else if (p->reshape && flush(p, RELOAD_WAIT_MS)) {
+        reshape(p);
     }
 }
 
@@ -456,6 +496,7 @@ Status pipeline_run(Pipeline *p, PipelineSignals *signals, Error *error)
     const atomic_bool *stop = &signals->stop;
 
     read_all_schemas(p, stop);
+    reshape(p);
     /* A batch without rows makes the agent's own tables, and says whether ClickHouse answers. */
     if (!atomic_load(stop))
         give(p);
@@ -523,6 +564,7 @@ void pipeline_close(Pipeline *p)
     batch_fini(&p->batches[1]);
     consumer_close(p->consumer);
     registry_free(p->registry);
+    rules_free(p->rules);
     stopped_fini(&p->stopped);
     text_free(&p->letter_key);
     free(p->messages);

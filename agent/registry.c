@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/ruled.h"
+
 #define SCHEMAS_MAX             100000
 #define DEFAULT_VALUE_BYTES_MAX 32
 /* ClickHouse keeps a table in files of its name, with the database's, a UUID and more around it: 255 bytes in
@@ -22,6 +24,7 @@
 
 struct Registry {
     const Config *config;
+    const Rules *rules;
     pthread_mutex_t lock;  /* of the arrays: one thread adds, others list */
     TableSchema **schemas; /* by fingerprint */
     TableSchema **newest;  /* in the order they came, for listing: a table's last one counts */
@@ -37,21 +40,33 @@ Registry *registry_new(const Config *config)
         free(registry);
         registry = NULL;
     }
-    if (registry)
+    if (registry) {
         registry->config = config;
+        registry->rules = config->rules;
+    }
     return registry;
+}
+
+/* What the table's rules, or their absence, made of it. */
+static void forget_rules(TableSchema *table)
+{
+    target_free(&table->target);
+    rowmap_free(table->map);
+    free(table->rules_error);
+    table->map = NULL;
+    table->rules_error = NULL;
 }
 
 static void schema_free(TableSchema *table)
 {
     if (table == NULL)
         return;
+    forget_rules(table);
     free(table->schema.columns);
     free(table->types);
     free(table->bytes);
     free(table->delete_tail);
     free(table->topic);
-    target_free(&table->target);
     free(table);
 }
 
@@ -146,14 +161,39 @@ static char *view_name(const WhSchema *schema)
     return strndup((const char *)name, size);
 }
 
-static Status make_target(TableSchema *table, const Config *config, Error *error)
+/* All versions of a table that are known, itself among them; free() *versions. */
+static bool find_relation(const Registry *registry, const TableSchema *table, const WhSchema ***versions,
+                          size_t *count)
+{
+    *count = 1;
+    *versions = calloc(registry->count + 1, sizeof **versions);
+    if (*versions == NULL)
+        return false;
+    (*versions)[0] = &table->schema;
+    for (size_t i = 0; i < registry->count; i++)
+        if (registry->newest[i] != table &&
+            registry->newest[i]->schema.relation_oid == table->schema.relation_oid)
+            (*versions)[(*count)++] = &registry->newest[i]->schema;
+    return true;
+}
+
+/* The target of a schema whose types are parsed, under the rules. */
+static Status make_target(const Registry *registry, const Rules *rules, TableSchema *table, Error *error)
 {
     char *name = view_name(&table->schema);
+    const WhSchema **versions = NULL;
+    size_t count;
     Status status =
-        name ? target_copy(&table->target, config->clickhouse_database, name, &table->schema, error)
+        name ? target_copy(&table->target, registry->config->clickhouse_database, name, &table->schema, error)
              : status_fail(error, STATUS_FATAL, "out of memory");
 
     free(name);
+    if (status != STATUS_OK || rules == NULL || rules->count == 0)
+        return status;
+    if (!find_relation(registry, table, &versions, &count))
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    status = ruled_apply(table, rules, (Relation){versions, count}, error);
+    free(versions);
     return status;
 }
 
@@ -178,7 +218,7 @@ static Status parse_types(TableSchema *table, Error *error)
     return STATUS_OK;
 }
 
-static Status fill_schema(TableSchema *table, const Config *config, const WhSchemaMessage *message,
+static Status fill_schema(const Registry *registry, TableSchema *table, const WhSchemaMessage *message,
                           Error *error)
 {
     Status status;
@@ -205,8 +245,8 @@ static Status fill_schema(TableSchema *table, const Config *config, const WhSche
     table->delete_tail = calloc(table->schema.column_count, DEFAULT_VALUE_BYTES_MAX);
     if (table->types == NULL || table->delete_tail == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
-    status = make_target(table, config, error);
-    return status == STATUS_OK ? parse_types(table, error) : status;
+    status = parse_types(table, error);
+    return status == STATUS_OK ? make_target(registry, registry->rules, table, error) : status;
 }
 
 static bool make_room(Registry *registry)
@@ -263,7 +303,7 @@ Status registry_add(Registry *registry, const void *value, size_t size, const Ta
     table = calloc(1, sizeof *table);
     if (table == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
-    status = fill_schema(table, registry->config, &message, error);
+    status = fill_schema(registry, table, &message, error);
     if (status == STATUS_OK)
         status = insert_schema(registry, table, error);
     if (status == STATUS_OK)
@@ -287,4 +327,62 @@ void registry_each_table(Registry *registry, void (*visit)(void *context, const 
             visit(context, registry->newest[i]);
     }
     (void)pthread_mutex_unlock(&registry->lock);
+}
+
+/* ---- other rules ---- */
+
+/* fresh gets what the rules make of the table, beside what it borrows from it. */
+static Status shape_anew(const Registry *registry, const Rules *rules, const TableSchema *table,
+                         TableSchema *fresh, Error *error)
+{
+    Status status;
+
+    *fresh = *table;
+    fresh->target = (Target){0};
+    fresh->map = NULL;
+    fresh->rules_error = NULL;
+    status = make_target(registry, rules, fresh, error);
+    if (status != STATUS_OK || !table->ready)
+        return status;
+    return fresh->rules_error ? status_fail(error, STATUS_STOP, "%s", fresh->rules_error)
+                              : ruled_can_follow(table, fresh, error);
+}
+
+static void take_fresh(TableSchema *table, TableSchema *fresh)
+{
+    /* Most tables have no rules, before and after: they stay ready. */
+    if (table->target.copies && table->rules_error == NULL && fresh->target.copies &&
+        fresh->rules_error == NULL) {
+        forget_rules(fresh);
+        return;
+    }
+    forget_rules(table);
+    table->target = fresh->target;
+    table->map = fresh->map;
+    table->rules_error = fresh->rules_error;
+    table->ready = false;
+    if (table->map)
+        rowmap_move(table->map, &table->schema);
+}
+
+Status registry_use_rules(Registry *registry, const Rules *rules, Error *error)
+{
+    TableSchema *fresh = calloc(registry->count + 1, sizeof *fresh);
+    size_t done = 0;
+    Status status = fresh ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory");
+
+    for (; status == STATUS_OK && done < registry->count; done++)
+        status = shape_anew(registry, rules, registry->newest[done], &fresh[done], error);
+    (void)pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < done; i++) {
+        if (status == STATUS_OK)
+            take_fresh(registry->newest[i], &fresh[i]);
+        else
+            forget_rules(&fresh[i]);
+    }
+    (void)pthread_mutex_unlock(&registry->lock);
+    free(fresh);
+    if (status == STATUS_OK)
+        registry->rules = rules;
+    return status;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "agent/config.h"
+#include "agent/rowmap.h"
 #include "agent/status.h"
 #include "agent/target.h"
 #include "extension/common/rowbinary.h"
@@ -29,7 +30,9 @@ typedef struct TableSchema {
     size_t delete_tail_size;
     char *topic;
     Target target;
-    bool ready; /* loader's: the table in ClickHouse has what this schema needs */
+    RowMap *map;       /* of a table with rules; NULL: bodies are copied */
+    char *rules_error; /* the table's rules do not fit it, and nothing of it can be loaded; NULL: they do */
+    bool ready;        /* loader's: the table in ClickHouse has what this schema needs */
 } TableSchema;
 
 typedef struct Registry Registry;
@@ -44,6 +47,13 @@ void registry_free(Registry *registry);
  */
 Status registry_add(Registry *registry, const void *value, size_t size, const TableSchema **added,
                     Error *error);
+
+/*
+ * Shapes all schemas anew by other rules, which outlive the registry or the next call; no batch may hold
+ * rows, nor another thread a schema beyond registry_each_table(). STATUS_STOP: something of a table that rows
+ * are loaded into cannot be changed, and nothing was. STATUS_FATAL: out of memory, and nothing was changed.
+ */
+Status registry_use_rules(Registry *registry, const Rules *rules, Error *error);
 
 /* NULL: not announced (yet). */
 TableSchema *registry_find(Registry *registry, uint64_t fingerprint);

@@ -90,6 +90,11 @@ bool rowmap_finish(RowMap *map)
     return !w.full;
 }
 
+void rowmap_move(RowMap *map, const WhSchema *schema)
+{
+    map->schema = schema;
+}
+
 void rowmap_split(RowMap *map, WhReader *r, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -184,7 +189,12 @@ bool rowmap_reads(const RowMap *map, uint32_t column)
 {
     RowStepKind kind = map->steps[column].kind;
 
-    return (kind != ROW_SKIP && kind != ROW_FIXED) || (map->filter && filter_reads(map->filter, column));
+    return kind != ROW_SKIP && kind != ROW_FIXED;
+}
+
+bool rowmap_filters_by(const RowMap *map, uint32_t column)
+{
+    return map->filter && filter_reads(map->filter, column);
 }
 
 bool rowmap_may_show(const RowMap *map, uint32_t column)

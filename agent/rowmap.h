@@ -49,6 +49,9 @@ void rowmap_free(RowMap *map);
 /* When steps and constants are there: makes the tail. false: out of memory. */
 bool rowmap_finish(RowMap *map);
 
+/* The schema lies somewhere else now. */
+void rowmap_move(RowMap *map, const WhSchema *schema);
+
 /* Reads the first count columns of a body; *r says what is wrong. Values are borrowed from it. */
 void rowmap_split(RowMap *map, WhReader *r, uint32_t count);
 
@@ -59,8 +62,9 @@ bool rowmap_matches(const RowMap *map);
  */
 uint8_t *rowmap_put(const RowMap *map, uint8_t *out, bool key_only, char operation);
 
-/* Does the row depend on this column's value? And may the value be shown to people? */
+/* Does the row depend on this column's value? Does the filter? And may people see the value? */
 bool rowmap_reads(const RowMap *map, uint32_t column);
+bool rowmap_filters_by(const RowMap *map, uint32_t column);
 bool rowmap_may_show(const RowMap *map, uint32_t column);
 
 #endif

@@ -32,7 +32,7 @@ __attribute__((format(printf, 2, 3))) static Status refuse(Builder *b, const cha
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return status_fail(b->error, STATUS_FATAL, "[table %.100s] %.400s", b->table->table, text);
+    return status_fail(b->error, STATUS_STOP, "[table %.100s] %.400s", b->table->table, text);
 }
 
 static Status out_of_memory(Builder *b)
@@ -389,8 +389,8 @@ static Status build_expression(Layout *layout, const char *text, char **sql)
 
     if (status == STATUS_OK && out.failed)
         status = out_of_memory(b);
-    else if (status != STATUS_OK && reason.text[0])
-        status = refuse(b, "%s: %s", layout->setting, reason.text);
+    else if (status != STATUS_OK)
+        status = reason.text[0] ? refuse(b, "%s: %s", layout->setting, reason.text) : STATUS_STOP;
     if (status == STATUS_OK)
         *sql = out.data;
     else
@@ -467,10 +467,36 @@ static Status build_filter(Builder *b)
     b->shape->map->filter = filter_compile(b->table->filter, b->schema, resolve_filter, b, &reason);
     if (b->shape->map->filter == NULL && reason.text[0])
         return refuse(b, "filter: %s", reason.text);
-    return b->shape->map->filter ? STATUS_OK : STATUS_FATAL;
+    return b->shape->map->filter ? STATUS_OK : STATUS_STOP;
 }
 
 /* ---- all of it ---- */
+
+/* Attributes that the table may hold from before the rules, and that are not to be seen any more. */
+static Status hide_columns(Builder *b)
+{
+    Shape *shape = b->shape;
+    size_t capacity = b->schema->column_count;
+
+    for (size_t v = 0; v < b->relation.count; v++)
+        capacity += b->relation.versions[v]->column_count;
+    shape->hidden = calloc(capacity + 1, sizeof *shape->hidden);
+    if (shape->hidden == NULL)
+        return out_of_memory(b);
+    for (uint32_t i = 0; i < b->schema->column_count; i++)
+        if (shape->map->steps[i].kind == ROW_SKIP)
+            shape->hidden[shape->hidden_count++] = b->schema->columns[i].attribute_number;
+    for (size_t v = 0; v < b->relation.count; v++)
+        for (uint32_t i = 0; i < b->relation.versions[v]->column_count; i++)
+            for (size_t r = 0; r < b->table->column_count; r++)
+                if (b->table->columns[r].dropped &&
+                    hides(b, &b->table->columns[r], &b->relation.versions[v]->columns[i])) {
+                    shape->hidden[shape->hidden_count++] =
+                        b->relation.versions[v]->columns[i].attribute_number;
+                    break;
+                }
+    return STATUS_OK;
+}
 
 static Status build(Builder *b)
 {
@@ -480,6 +506,8 @@ static Status build(Builder *b)
         status = add_column(b, i);
     if (status == STATUS_OK)
         status = add_constants(b);
+    if (status == STATUS_OK)
+        status = hide_columns(b);
     if (status == STATUS_OK)
         status = check_shown_names(b);
     if (status == STATUS_OK)
@@ -525,6 +553,7 @@ void shape_free(Shape *shape)
     free(shape->order_by);
     free(shape->partition_by);
     free(shape->ttl);
+    free(shape->hidden);
     rowmap_free(shape->map);
     *shape = (Shape){0};
 }

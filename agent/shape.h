@@ -30,6 +30,8 @@ typedef struct Shape {
     char *order_by;     /* SQL, owned; NULL: the key */
     char *partition_by; /* NULL: none */
     char *ttl;          /* NULL: none */
+    uint32_t *hidden;   /* attribute numbers that a view must not show */
+    uint32_t hidden_count;
     RowMap *map;
 } Shape;
 
@@ -39,7 +41,8 @@ typedef struct Relation {
     size_t count;
 } Relation;
 
-/* STATUS_FATAL: *error names table, column and what is wrong. shape_free() it in any case. */
+/* STATUS_STOP: *error names table, column and what is wrong; STATUS_FATAL: out of memory. shape_free() it in
+ * any case. */
 Status shape_build(Shape *shape, const Rules *rules, const TableRules *table, const WhSchema *schema,
                    const WhType *types, Relation relation, Error *error);
 void shape_free(Shape *shape);

@@ -33,16 +33,16 @@ struct Statistics {
 typedef struct Search {
     const char *schema;
     const char *table;
-    char *view_name; /* found: a copy */
+    Text view; /* found: its name, quoted */
 } Search;
 
 static void compare_table(void *context, const TableSchema *table)
 {
     Search *search = context;
 
-    if (search->view_name == NULL && wh_slice_equals(table->schema.schema_name, search->schema) &&
+    if (search->view.size == 0 && wh_slice_equals(table->schema.schema_name, search->schema) &&
         wh_slice_equals(table->schema.table_name, search->table))
-        search->view_name = strdup(table->target.view_name);
+        target_append_view(&search->view, &table->target);
 }
 
 /* The rows of a table's view; 0 where there is none yet. */
@@ -55,18 +55,19 @@ static Status count_view(Statistics *s, const char *schema, const char *table, i
 
     *rows = 0;
     registry_each_table(s->registry, compare_table, &search);
-    if (search.view_name == NULL)
+    if (search.view.size == 0)
         return STATUS_OK;
     text_appendf(&sql, "SELECT count() FROM ");
-    text_append_identifier(&sql, search.view_name, strlen(search.view_name));
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(s->client, NULL, sql.data, &body, NULL, error);
+    text_append(&sql, search.view.data, search.view.size);
+    status = sql.failed || search.view.failed
+                 ? status_fail(error, STATUS_RETRY, "out of memory")
+                 : clickhouse_query(s->client, NULL, sql.data, &body, NULL, error);
     if (status == STATUS_OK)
         *rows = strtoll(body, NULL, 10);
     else if (clickhouse_exception_code(s->client) == 60) /* UNKNOWN_TABLE: nothing was loaded yet */
         status = STATUS_OK;
     text_free(&sql);
-    free(search.view_name);
+    text_free(&search.view);
     return status;
 }
 

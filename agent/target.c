@@ -78,6 +78,8 @@ void target_free(Target *target)
     free(target->order_by);
     free(target->partition_by);
     free(target->ttl);
+    free(target->history_name);
+    free(target->hidden);
     *target = (Target){0};
 }
 
@@ -92,6 +94,8 @@ void target_append_columns(Text *text, const Target *target)
         append_name(text, target->columns[i].stored);
         text_appendf(text, ", ");
     }
+    if (target->history_name)
+        text_appendf(text, "`_operation`, ");
     for (size_t i = 0; i < SYSTEM_COLUMNS; i++)
         text_appendf(text, "%s`%s`", i ? ", " : "", system_columns[i][0]);
 }
@@ -110,15 +114,52 @@ void target_append_view(Text *text, const Target *target)
     append_name(text, target->view_name);
 }
 
+void target_append_state_name(Text *text, const Target *target)
+{
+    Text name = {0};
+
+    text_appendf(&name, "%s%s%s", target->own_database ? target->database : "",
+                 target->own_database ? "." : "", target->storage_name);
+    if (name.failed)
+        text->failed = true;
+    else
+        text_append_literal(text, name.data, name.size);
+    text_free(&name);
+}
+
+bool target_same_storage(const Target *a, const Target *b)
+{
+    return strcmp(a->storage_name, b->storage_name) == 0 && strcmp(a->database, b->database) == 0;
+}
+
+void target_append_history(Text *text, const Target *target)
+{
+    append_name(text, target->database);
+    text_append(text, ".", 1);
+    append_name(text, target->history_name);
+}
+
+bool target_hides(const Target *target, uint32_t attribute_number)
+{
+    for (uint32_t i = 0; i < target->hidden_count; i++)
+        if (target->hidden[i] == attribute_number)
+            return true;
+    return false;
+}
+
 void target_put_header(WhWriter *w, const Target *target)
 {
-    wh_put_varint(w, target->column_count + SYSTEM_COLUMNS);
+    wh_put_varint(w, target->column_count + (target->history_name != NULL) + SYSTEM_COLUMNS);
     for (uint32_t i = 0; i < target->column_count; i++)
         wh_put_str(w, target->columns[i].stored, strlen(target->columns[i].stored));
+    if (target->history_name)
+        wh_put_str(w, "_operation", strlen("_operation"));
     for (size_t i = 0; i < SYSTEM_COLUMNS; i++)
         wh_put_str(w, system_columns[i][0], strlen(system_columns[i][0]));
     for (uint32_t i = 0; i < target->column_count; i++)
         wh_put_str(w, target->columns[i].type, strlen(target->columns[i].type));
+    if (target->history_name)
+        wh_put_str(w, TARGET_OPERATION_TYPE, strlen(TARGET_OPERATION_TYPE));
     for (size_t i = 0; i < SYSTEM_COLUMNS; i++)
         wh_put_str(w, system_columns[i][1], strlen(system_columns[i][1]));
 }

@@ -41,7 +41,11 @@ typedef struct Target {
     char *order_by; /* expressions instead of the defaults; NULL: none */
     char *partition_by;
     char *ttl;
-    bool copies; /* columns are the schema's, in its order: bodies go as they are */
+    char *history_name; /* a table that keeps every version of every row; NULL: none */
+    uint32_t *hidden;   /* attribute numbers that the view does not show though the table may hold them */
+    uint32_t hidden_count;
+    bool own_database; /* not the one of the agent's own tables */
+    bool copies;       /* columns are the schema's, in its order: bodies go as they are */
 } Target;
 
 /* The target of a schema without rules. STATUS_FATAL: out of memory; target_free() it then, too. */
@@ -49,10 +53,22 @@ Status target_copy(Target *target, const char *database, const char *view_name, 
                    Error *error);
 void target_free(Target *target);
 
+/* The type of the column _operation, which a table with a history has: numbers are the events' letters. */
+#define TARGET_OPERATION_TYPE                                                                                \
+    "Enum8('delete' = 68, 'insert' = 73, 'snapshot' = 82, 'truncate' = 84, 'update' = 85)"
+
 /* "`a`, `b`, `_version`, `_deleted`, `_commit_time`": an insert's columns. Check text->failed. */
 void target_append_columns(Text *text, const Target *target);
 void target_append_storage(Text *text, const Target *target); /* `database`.`storage` */
 void target_append_view(Text *text, const Target *target);
+/* A literal by which the agent's own tables know the storage table. */
+void target_append_state_name(Text *text, const Target *target);
+void target_append_history(Text *text, const Target *target); /* where there is one */
+
+bool target_same_storage(const Target *a, const Target *b);
+
+/* Is the attribute one that the rules keep out of the view? */
+bool target_hides(const Target *target, uint32_t attribute_number);
 
 /* The header of RowBinaryWithNamesAndTypes for those columns: the number of columns, their names, types. */
 void target_put_header(WhWriter *w, const Target *target);

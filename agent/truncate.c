@@ -76,7 +76,7 @@ static void append_key(Text *text, const Target *target)
 void truncate_note_statement(Text *text, const TableSchema *table, const Truncate *truncate)
 {
     text_appendf(text, "INSERT INTO `_walhouse_truncates` (table, version, commit_time) SELECT ");
-    text_append_literal(text, table->target.storage_name, strlen(table->target.storage_name));
+    target_append_state_name(text, &table->target);
     text_appendf(text, ", ");
     append_version(text, truncate->version);
     text_appendf(text, ", ");
@@ -173,7 +173,7 @@ static Status note_sweep(ClickHouse *client, const TableSchema *table, const Swe
     Text sql = {0};
 
     text_appendf(&sql, "INSERT INTO `_walhouse_sweeps` (table, version, partition, partitions) SELECT ");
-    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
+    target_append_state_name(&sql, &table->target);
     text_appendf(&sql, ", ");
     append_version(&sql, sweep->truncate.version);
     text_appendf(&sql, ", %d, %d", (int)sweep->partition, (int)sweep->partitions);
@@ -192,7 +192,7 @@ Status truncate_sweep(ClickHouse *client, const TableSchema *table, const Sweep 
         return status;
     text_appendf(&sql,
                  "SELECT uniqExact(partition) >= max(partitions) FROM `_walhouse_sweeps` WHERE table = ");
-    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
+    target_append_state_name(&sql, &table->target);
     text_appendf(&sql, " AND version = ");
     append_version(&sql, sweep->truncate.version);
     status = ask(client, &sql, &body, error);
@@ -211,7 +211,7 @@ Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *flo
 
     *floor = 0;
     text_appendf(&sql, "SELECT toString(max(version)) FROM `_walhouse_truncates` WHERE table = ");
-    text_append_literal(&sql, table->target.storage_name, strlen(table->target.storage_name));
+    target_append_state_name(&sql, &table->target);
     status = ask(client, &sql, &body, error);
     for (int i = 0; status == STATUS_OK && body[i] >= '0' && body[i] <= '9'; i++)
         *floor = *floor * 10 + (Version)(body[i] - '0');

@@ -30,8 +30,9 @@ class Agent:
         self.port = free_port()
         self.log = line.directory / f"agent-{self.port}.log"
         self.config = line.directory / f"agent-{self.port}.conf"
+        topics = f"{line.topics}\ngroup = {line.name}" if line.topics else line.name
         self.config.write_text(
-            f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {line.name}\n"
+            f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {topics}\n"
             f"[clickhouse]\nurl = {line.stack.env['CLICKHOUSE_URL']}\ndatabase = {line.name}\n"
             f"[http]\nlisten = 127.0.0.1:{self.port}\nqueries = {line.directory}\n[batch]\n{line.batch}\n{line.settings}", encoding="ascii")
         with self.log.open("ab") as log:
@@ -79,6 +80,7 @@ class Line:
         self.name = re.sub(r"[^a-z0-9]", "_", name.lower())[:60]
         self.batch = ""
         self.settings = ""  # further sections
+        self.topics = ""  # prefix, where the topics are not the test's own: then the consumer group is
         self.agents = []
 
     def __enter__(self):

@@ -326,7 +326,8 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
                                    error);
     }
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
-        if (!is_stopped(batch, &batch->tables[i]))
+        if ((batch->tables[i].row_count > 0 || batch->tables[i].truncated) &&
+            !is_stopped(batch, &batch->tables[i]))
             table_states_loaded(&loader->metrics->tables, batch->tables[i].table->target.view_name);
     return status;
 }

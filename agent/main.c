@@ -18,6 +18,8 @@
 /* Without a subcommand it is the first. */
 static const Command commands[] = {
     {"run", "", "load until told to stop (what is done without a subcommand)", command_run},
+    {"check", "", "say what is wrong with settings, Kafka and ClickHouse, and what to do", command_check},
+    {"status", "[--json]", "ask the running agent what it and its tables do, and what to do", command_status},
     {"dlq", DLQ_ARGUMENTS, "dead letters: list, show, replay, discard", command_dlq},
 };
 

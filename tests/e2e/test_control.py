@@ -1,6 +1,7 @@
 """How people and programs steer and watch the agent: signals, logs, subcommands, metrics."""
 
 import json
+import re
 import signal
 import subprocess
 
@@ -45,6 +46,77 @@ def test_the_manual_page_is_well_formed_and_complete():
     help_text = run("--help").stdout
     settings = [text.split()[0] for text in help_text[help_text.index("  [kafka]"):].splitlines() if text.startswith("    ")]
     assert len(settings) > 15 and all(f".B {name}\n" in page.read_text(encoding="ascii") for name in settings)
+
+
+def write_config(line, name="c.conf", **changed):
+    """A configuration for a subcommand; section_option=value changes a setting, and without listen nobody answers."""
+    settings = {"kafka_brokers": line.stack.env["KAFKA_BROKERS"], "kafka_topic_prefix": line.name,
+                "clickhouse_url": line.stack.env["CLICKHOUSE_URL"], "clickhouse_database": line.name,
+                "http_listen": f"127.0.0.1:{free_port()}"} | changed
+    path = line.directory / name
+    path.write_text("".join(f"[{key.partition('_')[0]}]\n{key.partition('_')[2]} = {value}\n" for key, value in settings.items()),
+                    encoding="ascii")
+    return path
+
+
+def test_check_says_what_is_wrong(line):
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    tables = line.rows("SELECT count() FROM system.tables WHERE database = currentDatabase()")
+    fine = run("check", "--config", write_config(line))
+    assert fine.returncode == 0 and "WRONG" not in fine.stdout, fine.stdout
+    assert re.search(r"topics \S+: 1 of tables\n.*may be read\n.*group walhouse-agent-\S+ may be read\n", fine.stdout)
+    assert "takes user and settings: version 2" in fine.stdout and "tables and views may be made" in fine.stdout
+    # It leaves nothing behind.
+    assert line.rows("SELECT count() FROM system.tables WHERE database = currentDatabase()") == tables
+    # Both ends are told at once, each with what to do.
+    away = run("check", "--config", write_config(line, kafka_brokers=f"127.0.0.1:{free_port()}",
+                                                 clickhouse_url=f"http://127.0.0.1:{free_port()}"))
+    assert away.returncode == 1 and away.stdout.count("WRONG") == 2 and away.stdout.count("what to do: compare") == 2, away.stdout
+    other = run("check", "--config", write_config(line, kafka_topic_prefix="no_such_pipeline", clickhouse_database="not_there"))
+    assert other.returncode == 1 and other.stdout.count("WRONG") == 1, other.stdout
+    assert "there is no topic no_such_pipeline.__schema" in other.stdout and "database not_there is not there" in other.stdout
+
+
+def test_check_and_logs_never_say_a_secret(line, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret-of-nobody\n", encoding="ascii")
+    properties = tmp_path / "properties"
+    properties.write_text("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=u\n"
+                          "sasl.password=s3cret-of-nobody\n", encoding="ascii")
+    said = run("check", "--config", write_config(line, kafka_properties_file=properties, clickhouse_user="nobody",
+                                                 clickhouse_password_file=secret, log_level="debug"))
+    assert said.returncode == 1 and "with the server's users" in said.stdout, said.stdout
+    assert "s3cret" not in said.stdout + said.stderr
+
+
+def test_status_of_a_running_agent(line):
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    shown = run("status", "--config", agent.config)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert re.search(r"^agent +\S+ running, ready, up for \d+ s$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^orders +loading +0 +-$", shown.stdout, re.MULTILINE)
+    # A table that is stopped is said with the reason and the way out.
+    line.rows("ALTER TABLE _orders DROP COLUMN note")
+    line.rows("ALTER TABLE _orders ADD COLUMN note Array(UInt8)")
+    line.produce(count=10, first=11, lsn=2000)
+    line.stack.until(lambda: agent.metric("tables_stopped") == 1, 30, "the table is stopped")
+    line.stack.until(lambda: json.loads(agent.get("/api/status")[1])["lag_messages"] == 10, 20, "the lag that is kept is the newest")
+    shown = run("status", "--config", agent.config)
+    assert shown.returncode == 1
+    assert re.search(r"^orders +stopped +10 +\d+ s\n    stopped \(\w+\) for \d+ s: .+\n    what to do: .+$", shown.stdout, re.MULTILINE)
+    report = json.loads(run("status", "--json", "--config", agent.config).stdout)
+    assert report["ready"] is False and report["state"] == "table_stopped" and report["lag_messages"] == 10
+    table, = report["tables"]
+    assert (table["state"], table["lag_messages"], table["states"][0]["state"]) == ("stopped", 10, "stopped")
+    seconds = agent.metric("consumer_lag_seconds")
+    assert 0 < seconds < 600
+    agent.terminate()
+    gone = run("status", "--config", agent.config)
+    assert gone.returncode == 1 and "does not answer" in gone.stderr
 
 
 def test_sighup_reads_the_settings_again(line):

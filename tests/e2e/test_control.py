@@ -1,14 +1,18 @@
 """How people and programs steer and watch the agent: signals, logs, subcommands, metrics."""
 
+import contextlib
 import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from agentline import AGENT, BUILD, Line, free_port
-from stackctl import Stack
+from stackctl import TREE, Stack
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +147,88 @@ def test_repeated_warnings_are_held_back(line, tmp_path):
     line.stack.until(lambda: agent.metric("retries_total") >= 5, 30, "it has tried five times")
     said = [text for text in agent.log.read_text().splitlines() if "trying again" in text]
     assert 1 <= len(said) < agent.metric("retries_total")
+
+
+def documented_metrics():
+    """Name, without a histogram's endings, to (type, labels), as the tables of docs/metrics.md have them."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+)(?:; ([`\w, ]+))? \| \S", (TREE / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: (kind, set(re.findall(r"\w+", labels))) for name, kind, labels in rows}
+
+
+def test_metrics_are_well_formed_and_documented(line):
+    agent = line.agent()
+    line.produce(count=100)
+    line.produce("garbage", count=1)
+    line.loaded(agent)
+    text = agent.get("/metrics")[1]
+    families = list(text_string_to_metric_families(text))
+    names = [family.name + "_total" * (family.type == "counter" and not family.name.endswith("_total")) for family in families]
+    assert len(names) == len(set(names)), "each is there once"
+    said = dict(zip(names, families))
+    documented = {name: what for name, what in documented_metrics().items() if not name.startswith("walhouse_pipeline_")}
+    assert sorted(said) == sorted(documented)
+    for name, family in said.items():
+        kind, labels = documented[name]
+        assert family.type == kind and family.documentation, name
+        assert {key for sample in family.samples for key in sample.labels} - {"le"} <= labels, name
+    # Conventions: names, base units, and histograms that add up.
+    for name, family in said.items():
+        assert (family.type == "counter") == name.endswith("_total"), name
+        assert not re.search(r"_(ms|us|milliseconds|kbytes|kb|mb)(_|$)", name), name
+        if family.type == "histogram":
+            values = {sample.labels["le"]: sample.value for sample in family.samples if "le" in sample.labels}
+            counts = [sample.value for sample in family.samples if sample.name == name + "_count"]
+            assert list(values.values()) == sorted(values.values()) and [values["+Inf"]] == counts, name
+    assert agent.metric("rows_loaded_total") == 100 == agent.metric("insert_rows_sum")
+    assert agent.metric("dead_letters_total") == 1
+    assert agent.metric("insert_bytes_sum") > 1000 and agent.metric("insert_duration_seconds_sum") > 0
+    assert agent.metric("table_inserts_total") >= 1 and agent.metric("tables_stopped") == 0
+    assert 0 < said["process_start_time_seconds"].samples[0].value <= time.time()
+
+
+def test_lag_is_known_in_seconds(line):
+    agent = line.agent()
+    line.produce(count=10)
+    line.loaded(agent)
+    line.stack.until(lambda: "consumer_lag_seconds{" in agent.get("/metrics")[1], 20, "it is known")
+    assert agent.metric("consumer_lag_seconds") == 0
+    line.stack.kill("warehouse")
+    try:
+        line.produce(count=10, first=11, lsn=2000)
+        line.stack.until(lambda: agent.metric("consumer_lag_seconds") > 3, 60, "the age of what waits grows")
+        assert agent.metric("consumer_lag_messages") == 10
+        assert agent.metric("retries_total") > 0 and agent.metric("clickhouse_up") == 0
+    finally:
+        line.stack.start("warehouse")
+    line.loaded(agent)
+    line.stack.until(lambda: agent.metric("consumer_lag_seconds") == 0, 20, "nothing waits")
+
+
+def test_alerts_name_metrics_that_there_are():
+    groups = yaml.safe_load((TREE / "docker/alerts.yml").read_text(encoding="utf-8"))["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    queries = yaml.safe_load((TREE / "docker/postgres_exporter.yml").read_text(encoding="utf-8"))
+    exported = {f"{query}_{name}" for query, what in queries.items() for column in what["metrics"]
+                for name, kind in column.items() if kind["usage"] != "LABEL"}
+    documented = documented_metrics()
+    assert exported == {name for name in documented if name.startswith("walhouse_pipeline_")}
+    assert len({rule["alert"] for rule in rules}) == len(rules) >= 10
+    for rule in rules:
+        assert set(rule) - {"for"} == {"alert", "expr", "labels", "annotations"}, rule
+        assert set(rule["annotations"]) == {"summary", "description"} and rule["labels"]["severity"] in ("warning", "critical"), rule
+        metrics = set(re.findall(r"\b(?:walhouse|process)_\w+", rule["expr"]))
+        assert metrics <= set(documented) and (metrics or rule["expr"].startswith("up{")), rule
+        # Labels that it selects or groups by are the metric's.
+        labels = set(re.findall(r"(\w+)=", rule["expr"])) | set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", rule["expr"]))))
+        assert labels <= {"job", "instance"}.union(*(documented[name][1] for name in metrics)), rule
+        shown = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        assert shown <= {"instance"}.union(*(documented[name][1] for name in metrics)), rule
+
+
+def test_the_exporters_query_is_one_that_the_source_answers(stack):
+    query = yaml.safe_load((TREE / "docker/postgres_exporter.yml").read_text(encoding="utf-8"))["walhouse_pipeline"]
+    with contextlib.closing(stack.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute(query["query"])
+        assert [column.name for column in cursor.description] == [name for column in query["metrics"] for name in column]
+        row, = cursor.fetchall()
+        assert row[1] == "streaming" and row[2] > 0 and row[4] == 1

@@ -25,12 +25,24 @@ enum {
     LIST_SCHEMA,
     LIST_TABLE,
     LIST_REASON,
-    LIST_ESTIMATED_ROWS
+    LIST_ESTIMATED_ROWS,
+    LIST_BY_KEYS
 };
 
-static const char list_query[] = "SELECT w.id::text, w.keyed::text, w.last_key::text, w.rows_done::text, "
-                                 "w.schema_name, w.table_name, w.reason, "
-                                 "  w.estimated_rows::text FROM walhouse._snapshot_work($1::text) w";
+static const char list_query[] =
+    "SELECT w.id::text, w.keyed::text, w.last_key::text, w.rows_done::text, "
+    "w.schema_name, w.table_name, w.reason, "
+    "  w.estimated_rows::text, w.by_keys::text FROM walhouse._snapshot_work($1::text) w";
+
+static int worker_count(const Snapshots *s)
+{
+    return s->settings->workers + 1;
+}
+
+static bool is_for_keys(const Snapshots *s, const SnapshotWorker *worker)
+{
+    return worker == &s->workers[s->settings->workers];
+}
 
 /* ---- life ---- */
 
@@ -38,7 +50,7 @@ void snapshots_init(Snapshots *s, const SnapshotSettings *settings, int64_t now_
 {
     assert(settings->workers <= SNAPSHOT_WORKERS_MAX);
     *s = (Snapshots){.settings = settings, .flowing = -1, .list_at_ms = now_ms};
-    for (int i = 0; i < settings->workers; i++)
+    for (int i = 0; i < worker_count(s); i++)
         s->workers[i].settings = settings;
 }
 
@@ -47,7 +59,7 @@ void snapshots_close(Snapshots *s)
     sql_close(&s->list_sql);
     PQclear(s->list);
     s->list = NULL;
-    for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
+    for (int i = 0; i < SNAPSHOT_WORKERS_ALL; i++)
         snapshot_worker_end(&s->workers[i]);
     s->flowing = -1;
 }
@@ -55,14 +67,14 @@ void snapshots_close(Snapshots *s)
 void snapshots_stop(Snapshots *s)
 {
     sql_close(&s->list_sql);
-    for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
+    for (int i = 0; i < SNAPSHOT_WORKERS_ALL; i++)
         snapshot_worker_stop(&s->workers[i]);
 }
 
 void snapshots_prepare(const Snapshots *s, struct pollfd *fds)
 {
     fds[0] = (struct pollfd){.fd = sql_fd(&s->list_sql), .events = sql_events(&s->list_sql)};
-    for (int i = 0; i < SNAPSHOT_WORKERS_MAX; i++)
+    for (int i = 0; i < SNAPSHOT_WORKERS_ALL; i++)
         snapshot_worker_prepare(&s->workers[i], &fds[1 + SNAPSHOT_WORKER_FDS * i]);
 }
 
@@ -72,7 +84,7 @@ int64_t snapshots_due_ms(const Snapshots *s)
 
     if (s->settings->workers == 0)
         return INT64_MAX;
-    for (int i = 0; i < s->settings->workers; i++) {
+    for (int i = 0; i < worker_count(s); i++) {
         int64_t worker_due = snapshot_worker_due_ms(&s->workers[i]);
 
         due = worker_due < due ? worker_due : due;
@@ -123,7 +135,7 @@ static bool is_keyed(const PGresult *list, int row)
 
 static const SnapshotWorker *worker_of(const Snapshots *s, int64_t id)
 {
-    for (int i = 0; i < s->settings->workers; i++)
+    for (int i = 0; i < worker_count(s); i++)
         if (s->workers[i].has_task && s->workers[i].task.id == id)
             return &s->workers[i];
     return NULL;
@@ -145,12 +157,12 @@ static void take_list(Snapshots *s, PGresult *list, int64_t now_ms)
 {
     PQclear(s->list);
     s->list = list;
-    s->list_next = 0;
+    s->list_next[0] = s->list_next[1] = 0;
     s->list_number = s->list_asks;
     s->list_error[0] = '\0';
     s->list_at_ms = now_ms + (s->list_is_old ? LIST_PAUSE_MS : LIST_INTERVAL_MS);
     forget_ended(s);
-    for (int i = 0; i < s->settings->workers; i++)
+    for (int i = 0; i < worker_count(s); i++)
         if (s->workers[i].has_task && !list_has(list, s->workers[i].task.id)) {
             message_log(MESSAGE_INFO, "snapshot of %s is not wanted any more", s->workers[i].table.label);
             snapshot_task_cancel(&s->workers[i].task);
@@ -251,20 +263,23 @@ static bool may_begin(const Snapshots *s, int row)
     for (int i = 0; i < s->ended_count; i++)
         if (s->ended[i].id == id)
             return false;
-    for (int i = 0; i < s->settings->workers; i++)
+    for (int i = 0; i < worker_count(s); i++)
         if (s->workers[i].has_task && !s->workers[i].task.keyed && !is_keyed(s->list, row))
             return false;
     return true;
 }
 
-/* Gives the first open snapshot that no worker has to this one. The list is asked for again whenever one
- * ends. */
+/* Gives the first open snapshot that no worker has, and that it may have, to this one. The list is asked for
+ * again whenever one ends. */
 static void begin_next(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
 {
-    while (s->list && s->list_next < PQntuples(s->list) && !worker->has_task) {
-        int row = s->list_next++;
+    bool by_keys = is_for_keys(s, worker);
+    int *next = &s->list_next[by_keys];
 
-        if (may_begin(s, row))
+    while (s->list && *next < PQntuples(s->list) && !worker->has_task) {
+        int row = (*next)++;
+
+        if ((!by_keys || PQgetvalue(s->list, row, LIST_BY_KEYS)[0] == 't') && may_begin(s, row))
             begin_task(s, worker, row, now_ms);
     }
 }
@@ -300,7 +315,7 @@ static void say_progress(Snapshots *s, int64_t now_ms)
     if (now_ms - s->said_ms < NEWS_INTERVAL_MS)
         return;
     s->said_ms = now_ms;
-    for (int i = 0; i < s->settings->workers; i++)
+    for (int i = 0; i < worker_count(s); i++)
         if (s->workers[i].has_task && snapshot_task_rows(&s->workers[i].task) != s->workers[i].said_rows)
             say(s, &s->workers[i], "running");
 }
@@ -350,7 +365,7 @@ static void end_task(Snapshots *s, SnapshotWorker *worker, int64_t now_ms)
         say(s, worker, t->error.text[0] ? "failed" : "done");
     remember_ended(s, t->id);
     snapshot_worker_forget(worker);
-    if (s->list == NULL || s->list_next == PQntuples(s->list))
+    if (s->list == NULL || s->list_next[is_for_keys(s, worker)] == PQntuples(s->list))
         snapshots_wake(s);
 }
 
@@ -360,7 +375,7 @@ void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket
         return;
     step_list(s, fds[0].revents, now_ms);
     say_progress(s, now_ms);
-    for (int i = 0; i < s->settings->workers; i++) {
+    for (int i = 0; i < worker_count(s); i++) {
         SnapshotWorker *worker = &s->workers[i];
 
         if (!worker->has_task)
@@ -378,8 +393,8 @@ void snapshots_step(Snapshots *s, const struct pollfd *fds, uint64_t done_ticket
 /* The worker after the last one served that has a chunk; -1: none. */
 static int find_ready(const Snapshots *s)
 {
-    for (int i = 0; i < s->settings->workers; i++) {
-        int worker = (s->turn + i) % s->settings->workers;
+    for (int i = 0; i < worker_count(s); i++) {
+        int worker = (s->turn + i) % worker_count(s);
 
         if (s->workers[worker].has_task && snapshot_task_is_ready(&s->workers[worker].task))
             return worker;
@@ -397,7 +412,7 @@ WhSlice snapshots_take(Snapshots *s)
     assert(s->flowing < 0);
     s->flowing = find_ready(s);
     assert(s->flowing >= 0);
-    s->turn = (s->flowing + 1) % s->settings->workers;
+    s->turn = (s->flowing + 1) % worker_count(s);
     return snapshot_task_take(&s->workers[s->flowing].task);
 }
 

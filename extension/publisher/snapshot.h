@@ -15,8 +15,11 @@
 #include "snapshot_worker.h"
 
 #define SNAPSHOT_WORKERS_MAX 8
+/* One more has nothing but rows that an agent asked for by their keys, which are read in a moment and need
+ * not wait until a large table is done. */
+#define SNAPSHOT_WORKERS_ALL (SNAPSHOT_WORKERS_MAX + 1)
 /* Descriptors that want polling: the list's, and the workers'. */
-#define SNAPSHOT_FDS (1 + SNAPSHOT_WORKER_FDS * SNAPSHOT_WORKERS_MAX)
+#define SNAPSHOT_FDS (1 + SNAPSHOT_WORKER_FDS * SNAPSHOT_WORKERS_ALL)
 
 /* Control events that wait to be sent. */
 #define SNAPSHOT_NEWS_MAX 16
@@ -36,13 +39,13 @@ typedef struct SnapshotEnd {
 
 typedef struct Snapshots {
     const SnapshotSettings *settings;
-    SnapshotWorker workers[SNAPSHOT_WORKERS_MAX];
-    int turn;    /* the worker whose chunk is looked for first */
-    int flowing; /* the worker whose chunk is in the flow; -1: none */
+    SnapshotWorker workers[SNAPSHOT_WORKERS_ALL]; /* the settings' number of them, and the one for keys */
+    int turn;                                     /* the worker whose chunk is looked for first */
+    int flowing;                                  /* the worker whose chunk is in the flow; -1: none */
 
     SqlConnection list_sql;
-    PGresult *list; /* the open ones that no worker has, from list_next on; NULL: none */
-    int list_next;
+    PGresult *list;     /* the open ones; NULL: none */
+    int list_next[2];   /* what the workers look at next, and what the one for keys does */
     int64_t list_at_ms; /* when it is asked for next */
     bool list_is_asked;
     bool list_is_old;     /* something was requested while it was asked for */

@@ -227,7 +227,7 @@ END $$;
  */
 CREATE FUNCTION _snapshot_work(pipeline text)
 	RETURNS TABLE (id bigint, keyed boolean, last_key text[], rows_done bigint, floor_lsn pg_lsn, min_xid xid8, schema_name text,
-		table_name text, reason text, estimated_rows bigint)
+		table_name text, reason text, estimated_rows bigint, by_keys boolean)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 #variable_conflict use_column
 DECLARE
@@ -276,7 +276,7 @@ BEGIN
 		UPDATE walhouse.snapshot s SET min_xid = stamp.next_xid, min_lsn = stamp.floor_lsn WHERE s.id = ANY (visible);
 	END IF;
 	RETURN QUERY SELECT s.id, s.keyed, s.last_key, s.rows_done, s.floor_lsn, s.min_xid, s.schema_name, s.table_name, s.reason,
-			s.estimated_rows
+			s.estimated_rows, s.reason = 'agent' AND s.condition IS NOT NULL
 		FROM walhouse.snapshot s
 		WHERE s.pipeline = _pipeline AND s.state IN ('waiting', 'running') AND s.min_xid IS NOT NULL ORDER BY s.id;
 END $$;

@@ -174,6 +174,25 @@ def test_many_rows_wait_together(stack, tmp_path):
     assert stack.sql("SELECT sum(rows_done) FROM walhouse.snapshot WHERE table_name = 'many'")[0][0] <= 3010
 
 
+def test_rows_do_not_wait_for_large_tables(stack, tmp_path):
+    """Every worker is busy for minutes, and rows that are asked for come all the same."""
+    stack.sql("CREATE FUNCTION slow(int) RETURNS bool LANGUAGE plpgsql COST 100000 AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN true; END $$")
+    for table in ("large1", "large2", "small"):
+        stack.sql(f"CREATE TABLE {table} (id int PRIMARY KEY, note text)")
+        stack.sql(f"INSERT INTO {table} SELECT g, 'note ' || g FROM generate_series(1, 10000) g")
+    stack.wait()
+    falsify(stack, "small", "id")
+    large = [stack.sql("SELECT walhouse.snapshot('shop', %s::regclass, 'public.slow(id)')", (table,))[0][0] for table in ("large1", "large2")]
+    stack.until(lambda: stack.sql("SELECT count(*) FROM walhouse.snapshot WHERE id = ANY (%s) AND state = 'running'", (large,)) == [(2,)],
+                60, "all workers have something to do")
+    ask(stack, tmp_path, "small", "rows", *keys_of(stack, "small")[:600])
+    stack.until(lambda: stack.sql("SELECT sum(rows_done) FROM walhouse.snapshot WHERE table_name = 'small' AND state = 'done'") == [(600,)],
+                60, "the rows are read")
+    assert stack.sql("SELECT count(*) FROM walhouse.snapshot WHERE id = ANY (%s) AND state = 'running'", (large,)) == [(2,)]
+    for snapshot in large:
+        stack.sql("SELECT walhouse.cancel_snapshot(%s)", (snapshot,))
+
+
 def test_nonsense_does_no_harm(stack, tmp_path):
     stack.sql("CREATE TABLE target (id int PRIMARY KEY, note text)")
     stack.sql("INSERT INTO target SELECT g, 'note ' || g FROM generate_series(1, 20) g")

@@ -49,7 +49,7 @@ $(AGENT_ASK): $(BUILD)/obj/tests/tools/ask_source.o $(filter-out %/main.o,$(AGEN
 
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
-	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_filter_test \
+	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_metrics_test $(BUILD)/tests/agent_filter_test \
 	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test \
 	$(BUILD)/tests/agent_rowmap_test $(BUILD)/tests/agent_shape_test
 
@@ -60,6 +60,11 @@ $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
 $(BUILD)/tests/agent_table_state_test: $(BUILD)/obj/agent/table_state_test.o $(BUILD)/obj/agent/table_state.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
+
+$(BUILD)/tests/agent_metrics_test: $(BUILD)/obj/agent/metrics_test.o $(BUILD)/obj/agent/metrics.o $(BUILD)/obj/agent/metrics_render.o \
+		$(BUILD)/obj/agent/labels.o $(BUILD)/obj/agent/lag_times.o $(BUILD)/obj/agent/table_state.o $(BUILD)/obj/agent/text.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
 

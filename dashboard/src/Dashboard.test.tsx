@@ -29,6 +29,19 @@ describe("Dashboard", () => {
     expect(html).toContain('data-testid="recent-order-1200"');
     expect(html).toContain('data-testid="table-row-audit.log"');
     expect(html).not.toContain("stale-banner");
+    expect(html).not.toContain("need attention");
+  });
+
+  it("shows why a table is stopped, since when, and the way out", () => {
+    const body: any = sampleAnswer();
+    body.agent.table_states = [{
+      table: "orders", state: "stopped", code: "type_change", reason: "text became <int>", way_out: "take a snapshot", since_ms: T0 - 90_000,
+    }];
+    const html = draw(take(openFeed(T0), body), T0);
+    expect(html).toContain('data-testid="table-state-orders"');
+    expect(html).toContain("text became &lt;int&gt;");
+    expect(html).toContain("take a snapshot");
+    expect(html).toContain("1 min 30 s");
   });
 
   it("shows an empty shop as empty, not as broken", () => {

@@ -8,6 +8,7 @@ import { OrdersPerMinute } from "./panels/OrdersPerMinute";
 import { RecentOrders } from "./panels/RecentOrders";
 import { RowCounts } from "./panels/RowCounts";
 import { ShopFigures } from "./panels/ShopFigures";
+import { TableStates } from "./panels/TableStates";
 import { TopSkus } from "./panels/TopSkus";
 
 export function Dashboard({ feed, now_ms }: { feed: Feed; now_ms: number }) {
@@ -17,6 +18,7 @@ export function Dashboard({ feed, now_ms }: { feed: Feed; now_ms: number }) {
       <Header feed={feed} health={state} />
       <StaleBanner health={state} now_ms={now_ms} />
       <main>
+        <TableStates feed={feed} now_ms={now_ms} />
         <ShopFigures feed={feed} />
         <LineFigures feed={feed} />
         <OrdersPerMinute feed={feed} />

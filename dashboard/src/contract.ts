@@ -4,11 +4,22 @@ import {
   ContractError, boolean, count, decimal, dictionary, integer, list, nullable, object, real, text, type Reader,
 } from "./decode";
 
+// What a table does that does not simply load.
+export interface TableState {
+  table: string;
+  state: string; // stopped, filling or loading
+  code: string;
+  reason: string;
+  way_out: string;
+  since_ms: number;
+}
+
 export interface AgentState {
   state: string;
   lag_messages: number | null; // null: the broker has not told
   rows_loaded: number;
   last_error: string | null;
+  table_states: TableState[]; // the gravest first
 }
 
 // One table on both sides. The warehouse's count is taken after source_lsn has been loaded, so that the two are of one moment.
@@ -91,11 +102,21 @@ export interface Summary {
   queries_errors: Map<string, string>; // by query name: why there are no rows
 }
 
+const readTableState = object<TableState>({
+  table: text,
+  state: text,
+  code: text,
+  reason: text,
+  way_out: text,
+  since_ms: integer,
+});
+
 const readAgent = object<AgentState>({
   state: text,
   lag_messages: nullable(count),
   rows_loaded: count,
   last_error: nullable(text),
+  table_states: list(readTableState),
 });
 
 const readTable = object<TableCounts>({

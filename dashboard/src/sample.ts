@@ -4,7 +4,7 @@ export const GENERATED_AT_MS = 1_800_000_000_000;
 export function sampleAnswer(): Record<string, unknown> {
   return {
     generated_at_ms: GENERATED_AT_MS,
-    agent: { state: "running", lag_messages: 3, rows_loaded: 4711, last_error: null },
+    agent: { state: "running", lag_messages: 3, rows_loaded: 4711, last_error: null, table_states: [] },
     tables: [
       {
         schema: "public", table: "orders", source_rows: 1200, exact: true, source_lsn: "0/3A81F2C8",
@@ -43,7 +43,7 @@ export function emptyAnswer(): Record<string, unknown> {
   const errors = ["totals", "orders_per_minute", "top_skus", "recent_orders"].map((name) => [name, MISSING_TABLE]);
   return {
     generated_at_ms: GENERATED_AT_MS,
-    agent: { state: "running", lag_messages: 0, rows_loaded: 0, last_error: null },
+    agent: { state: "running", lag_messages: 0, rows_loaded: 0, last_error: null, table_states: [] },
     tables: [],
     latency_ms: { window_s: 300, rows: 0, p50: null, p95: null, p99: null },
     dlq: { count: 0, by_reason: {}, replayed: 0, discarded: 0 },

@@ -49,13 +49,31 @@ const TableSchema *dlq_mirror_table(Registry *registry, const Letter *letter)
     return search.found;
 }
 
+/* Do the rules of the table keep its key from people? While nobody knows what they hide, they do. */
+static bool hides_key(Registry *registry, const Letter *letter, const TableSchema *named)
+{
+    Search search = {.topic = letter->topic};
+    const TableSchema *table = named;
+
+    if (table == NULL) {
+        registry_each_table(registry, look_at_table, &search);
+        table = search.found;
+    }
+    for (uint32_t i = 0; table && table->map && i < table->schema.key_column_count; i++)
+        if (!rowmap_may_show(table->map, i))
+            return true;
+    return table && table->rules_error;
+}
+
 void dlq_mirror_key(Text *text, Registry *registry, const Letter *letter)
 {
     const TableSchema *table = dlq_mirror_table(registry, letter);
     WhSlice start = {letter->key.data,
                      letter->key.size < TEXT_BYTES_MAX / 2 ? letter->key.size : TEXT_BYTES_MAX / 2};
 
-    if (table == NULL || !rowtext_key(text, table, letter->key))
+    if (hides_key(registry, letter, table))
+        text_appendf(text, "(masked)");
+    else if (table == NULL || !rowtext_key(text, table, letter->key))
         rowtext_hex(text, start);
 }
 

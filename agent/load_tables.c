@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/ddl.h"
+#include "agent/history.h"
 #include "agent/load_internal.h"
 #include "lib/log.h"
 
@@ -35,6 +36,10 @@ static Status ensure_table_step(Loader *loader, void *context, Error *error)
     Status status = table->rules_error ? status_fail(error, STATUS_STOP, "%s", table->rules_error)
                                        : ddl_ensure(loader->client, table, error);
 
+    if (status == STATUS_OK && table->target.history_name)
+        status = history_ensure(loader->client, &table->target, error);
+    if (status != STATUS_OK)
+        table->ready = false;
     return status == STATUS_REJECT ? STATUS_STOP : status;
 }
 
@@ -44,6 +49,7 @@ static Status ensure_table_step(Loader *loader, void *context, Error *error)
 typedef struct Range {
     TableBuffer *buffer;
     const char *sql;
+    const char *history_sql; /* goes first; NULL: the table has no history */
     size_t first;
     size_t end;
 } Range;
@@ -54,7 +60,7 @@ static size_t row_start(const TableBuffer *buffer, size_t row)
 }
 
 /* Part of a buffer goes out as header and rows, made contiguous for the while. */
-static Status insert_part(Loader *loader, const Range *range, Error *error)
+static Status insert_part(Loader *loader, const Range *range, const char *sql, Error *error)
 {
     const TableBuffer *buffer = range->buffer;
     size_t start = row_start(buffer, range->first);
@@ -63,13 +69,13 @@ static Status insert_part(Loader *loader, const Range *range, Error *error)
     Status status;
 
     if (range->first == 0 && range->end == buffer->row_count)
-        return clickhouse_insert(loader->client, range->sql, buffer->data, buffer->size, error);
+        return clickhouse_insert(loader->client, sql, buffer->data, buffer->size, error);
     copy = malloc(buffer->header_size + size);
     if (copy == NULL)
         return status_fail(error, STATUS_RETRY, "out of memory");
     memcpy(copy, buffer->data, buffer->header_size);
     memcpy(copy + buffer->header_size, buffer->data + start, size);
-    status = clickhouse_insert(loader->client, range->sql, copy, buffer->header_size + size, error);
+    status = clickhouse_insert(loader->client, sql, copy, buffer->header_size + size, error);
     free(copy);
     return status;
 }
@@ -90,7 +96,11 @@ static void note_insert(Loader *loader, const Range *range, Status status, int64
 static Status insert_step(Loader *loader, void *context, Error *error)
 {
     int64_t start = loader_now_us(CLOCK_MONOTONIC);
-    Status status = insert_part(loader, context, error);
+    const Range *range = context;
+    Status status = range->history_sql ? insert_part(loader, range, range->history_sql, error) : STATUS_OK;
+
+    if (status == STATUS_OK)
+        status = insert_part(loader, range, range->sql, error);
 
     note_insert(loader, context, status, loader_now_us(CLOCK_MONOTONIC) - start);
     return status;
@@ -126,16 +136,19 @@ static Status insert_halves(Loader *loader, Batch *batch, Range whole, Error *er
                 return STATUS_RETRY;
             continue;
         }
-        stack[depth++] = (Range){range.buffer, range.sql, middle, range.end};
-        stack[depth++] = (Range){range.buffer, range.sql, range.first, middle};
+        stack[depth] = stack[depth + 1] = range;
+        stack[depth++].first = middle;
+        stack[depth++].end = middle;
     }
     return status == STATUS_REJECT ? STATUS_OK : status;
 }
 
-static bool append_insert(Text *sql, const Target *target)
+typedef void (*AppendTable)(Text *sql, const Target *target);
+
+static bool append_insert(Text *sql, const Target *target, AppendTable append_table)
 {
     text_appendf(sql, "INSERT INTO ");
-    target_append_storage(sql, target);
+    append_table(sql, target);
     text_appendf(sql, " (");
     target_append_columns(sql, target);
     text_appendf(sql, ") FORMAT RowBinaryWithNamesAndTypes");
@@ -151,10 +164,9 @@ static void note_loaded(Loader *loader, const TableBuffer *buffer)
                         loader_now_us(CLOCK_REALTIME) - buffer->oldest_commit_us);
 }
 
-static Status insert_all(Loader *loader, Batch *batch, TableBuffer *buffer, const char *sql, Error *error)
+static Status insert_all(Loader *loader, Batch *batch, Range all, Error *error)
 {
-    Range all = {buffer, sql, 0, buffer->row_count};
-    Range none = {buffer, sql, 0, 0};
+    Range none = {.buffer = all.buffer, .sql = all.sql, .history_sql = all.history_sql};
     Error why;
     Status status = loader_persist(loader, insert_step, &all, error);
 
@@ -221,18 +233,25 @@ static Status truncate_step(Loader *loader, void *context, Error *error)
 static Status insert_rows(Loader *loader, TableJob *job, Error *error)
 {
     TableBuffer *buffer = job->buffer;
-    Text sql = {0};
+    const Target *target = &buffer->table->target;
+    Range all = {.buffer = buffer};
+    Text sql = {0}, history_sql = {0};
     Status status = STATUS_OK;
 
     if (buffer->has_snapshot_rows || buffer->table->schema.key_column_count == 0)
         status = drop_late_rows(loader, buffer, error);
     if (status != STATUS_OK || buffer->row_count == 0)
         return status;
-    if (append_insert(&sql, &buffer->table->target))
-        status = insert_all(loader, job->batch, buffer, sql.data, error);
-    else
+    all.end = buffer->row_count;
+    if (append_insert(&sql, target, target_append_storage) &&
+        (target->history_name == NULL || append_insert(&history_sql, target, target_append_history))) {
+        all.sql = sql.data;
+        all.history_sql = history_sql.data;
+        status = insert_all(loader, job->batch, all, error);
+    } else
         status = status_fail(error, STATUS_RETRY, "out of memory");
     text_free(&sql);
+    text_free(&history_sql);
     if (status == STATUS_OK)
         note_loaded(loader, buffer);
     return status;

@@ -83,14 +83,20 @@ void truncate_note_statement(Text *text, const TableSchema *table, const Truncat
     append_commit_time(text, truncate);
 }
 
-void truncate_marker_statement(Text *text, const TableSchema *table, const Truncate *truncate)
+static void append_markers(Text *text, const TableSchema *table, const Truncate *truncate, bool into_history)
 {
     text_appendf(text, "INSERT INTO ");
-    target_append_storage(text, &table->target);
+    if (into_history)
+        target_append_history(text, &table->target);
+    else
+        target_append_storage(text, &table->target);
     text_appendf(text, " (");
     append_key(text, &table->target);
-    text_appendf(text, "`_version`, `_deleted`, `_commit_time`) %s SELECT ", marker_settings);
+    text_appendf(text, "%s`_version`, `_deleted`, `_commit_time`) %s SELECT ",
+                 into_history ? "`_operation`, " : "", marker_settings);
     append_key(text, &table->target);
+    if (into_history)
+        text_appendf(text, "'truncate', ");
     append_version(text, truncate->version);
     text_appendf(text, ", 1, ");
     append_commit_time(text, truncate);
@@ -98,6 +104,17 @@ void truncate_marker_statement(Text *text, const TableSchema *table, const Trunc
     target_append_storage(text, &table->target);
     text_appendf(text, " FINAL WHERE `_version` < ");
     append_version(text, truncate->version);
+}
+
+void truncate_marker_statement(Text *text, const TableSchema *table, const Truncate *truncate)
+{
+    append_markers(text, table, truncate, false);
+}
+
+/* Before the markers are in the table: afterwards nothing is to be seen that they could be for. */
+void truncate_history_statement(Text *text, const TableSchema *table, const Truncate *truncate)
+{
+    append_markers(text, table, truncate, true);
 }
 
 /* A log table is ordered by _version, so this reads no more than what goes. Waits until it is done
@@ -131,8 +148,15 @@ static Status note(ClickHouse *client, const TableSchema *table, const Truncate 
 
 static Status mark_rows(ClickHouse *client, const TableSchema *table, const Truncate *truncate, Error *error)
 {
+    Status status = STATUS_OK;
     Text sql = {0};
 
+    if (table->target.history_name) {
+        truncate_history_statement(&sql, table, truncate);
+        status = ask(client, &sql, NULL, error);
+    }
+    if (status != STATUS_OK)
+        return status;
     truncate_marker_statement(&sql, table, truncate);
     return ask(client, &sql, NULL, error);
 }

@@ -45,6 +45,7 @@ Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *flo
 /* The statements, for truncate_apply() and for tests. Check text->failed. */
 void truncate_note_statement(Text *text, const TableSchema *table, const Truncate *truncate);
 void truncate_marker_statement(Text *text, const TableSchema *table, const Truncate *truncate);
+void truncate_history_statement(Text *text, const TableSchema *table, const Truncate *truncate);
 void truncate_delete_statement(Text *text, const TableSchema *table, const Truncate *truncate);
 
 #endif

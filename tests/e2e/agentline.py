@@ -26,11 +26,11 @@ def free_port():
 class Agent:
     """A walhouse-agent process."""
 
-    def __init__(self, line):
+    def __init__(self, line, group):
         self.port = free_port()
         self.log = line.directory / f"agent-{self.port}.log"
         self.config = line.directory / f"agent-{self.port}.conf"
-        topics = f"{line.topics}\ngroup = {line.name}" if line.topics else line.name
+        topics = f"{line.topics}\ngroup = {group or line.name}" if line.topics else line.name
         self.config.write_text(
             f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {topics}\n"
             f"[clickhouse]\nurl = {line.stack.env['CLICKHOUSE_URL']}\ndatabase = {line.name}\n"
@@ -91,8 +91,8 @@ class Line:
             if agent.process.poll() is None:
                 agent.kill()
 
-    def agent(self, ready=True):
-        agent = Agent(self)
+    def agent(self, ready=True, group=None):
+        agent = Agent(self, group)
         self.agents.append(agent)
         self.stack.until(agent.is_ready if ready else lambda: agent.get("/healthz"), 30, "the agent is up")
         return agent

@@ -6,7 +6,7 @@ AGENT_SOURCES := main run check check_kafka check_clickhouse command_status conf
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl history load load_tables \
-	letter rowtext dlq dlq_mirror topic_scan command_dlq dlq_options dlq_select dlq_show \
+	letter rowtext dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)

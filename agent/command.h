@@ -27,6 +27,7 @@ typedef struct Command {
 } Command;
 
 int command_run(const Config *config, int argc, char **argv);
+int command_ddl(const Config *config, int argc, char **argv);
 int command_check(const Config *config, int argc, char **argv);
 int command_status(const Config *config, int argc, char **argv);
 int command_dlq(const Config *config, int argc, char **argv);

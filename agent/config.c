@@ -314,7 +314,8 @@ Status config_reread(const Config *running, const char *const *environment, Conf
     if (status == STATUS_OK)
         status = config_check(fresh, error);
     for (size_t i = 0; i < OPTION_COUNT && status == STATUS_OK; i++)
-        if (!is_equal(running, fresh, &options[i]) && strcmp(options[i].section, "log") != 0)
+        if (!is_equal(running, fresh, &options[i]) && strcmp(options[i].section, "log") != 0 &&
+            strcmp(options[i].section, "rules") != 0)
             log_warning("[%s] %s was changed: that takes a restart", options[i].section, options[i].name);
     return status;
 }

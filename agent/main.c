@@ -21,6 +21,8 @@ static const Command commands[] = {
     {"check", "", "say what is wrong with settings, Kafka and ClickHouse, and what to do", command_check},
     {"status", "[--json]", "ask the running agent what it and its tables do, and what to do", command_status},
     {"dlq", DLQ_ARGUMENTS, "dead letters: list, show, replay, discard", command_dlq},
+    {"ddl", "[SCHEMA.TABLE]", "print what would be created in ClickHouse; check the rules of tables",
+     command_ddl},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

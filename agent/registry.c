@@ -329,6 +329,22 @@ void registry_each_table(Registry *registry, void (*visit)(void *context, const 
     (void)pthread_mutex_unlock(&registry->lock);
 }
 
+bool registry_knows(Registry *registry, const char *table)
+{
+    bool known = false;
+
+    (void)pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->count && !known; i++) {
+        const WhSchema *schema = &registry->newest[i]->schema;
+        size_t size = schema->schema_name.size;
+
+        known = strncmp(table, (const char *)schema->schema_name.data, size) == 0 && table[size] == '.' &&
+                wh_slice_equals(schema->table_name, table + size + 1);
+    }
+    (void)pthread_mutex_unlock(&registry->lock);
+    return known;
+}
+
 /* ---- other rules ---- */
 
 /* fresh gets what the rules make of the table, beside what it borrows from it. */

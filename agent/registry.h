@@ -62,4 +62,7 @@ TableSchema *registry_find(Registry *registry, uint64_t fingerprint);
 void registry_each_table(Registry *registry, void (*visit)(void *context, const TableSchema *table),
                          void *context);
 
+/* Has any schema this name, "schema.table"? */
+bool registry_knows(Registry *registry, const char *table);
+
 #endif

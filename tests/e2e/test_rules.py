@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import signal
 import subprocess
 
@@ -246,3 +245,31 @@ def test_a_rename_takes_no_mask_off(line):
     line.stack.until(lambda: agent.lag() == 0 or not agent.is_ready(), 60, "everything is loaded, or the table stopped")
     shown = everything(line)
     assert "@x" not in shown and hashed("one@x") in shown
+
+
+def test_ddl_prints_what_would_be_created_and_what_does_not_fit(line):
+    sql = line.stack.sql
+    sql("CREATE TABLE listed (id int PRIMARY KEY, a text); INSERT INTO listed VALUES (1, 'a')")
+    line.stack.confirm()
+    rules = line.settings + "[table public.listed]\nhistory = true\nmask.a = hash\npartition_by = id % 4\nrename.a = b\n"
+    shown = ddl(line, rules, "public.listed")
+    assert shown.returncode == 0, shown.stderr
+    statements = [text for text in shown.stdout.splitlines() if not text.startswith("--")]
+    assert len(statements) == 3 and "PARTITION BY `id` % 4" in statements[0] and "`a` AS `b`" in statements[1]
+    for statement in [f"CREATE DATABASE {line.name}", *statements]:
+        line.stack.clickhouse(statement.rstrip(";"), database="")
+    assert line.rows("SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name") == [
+        ["_listed"], ["listed"], ["listed_history"]]
+    assert "-- public.listed" in ddl(line, rules).stdout
+    refused = ddl(line, rules.replace("mask.a", "mask.aa") + "[table public.nowhere]\ndrop = x\n")
+    assert refused.returncode == 1 and "[table public.listed] a rule: the table has no column aa; did you mean a?" in refused.stderr
+    assert "[table public.nowhere]: the schema topic does not know such a table" in refused.stderr
+    assert "does not know the table public.nowhere" in ddl(line, rules, "public.nowhere").stderr
+
+
+def ddl(line, settings, *arguments):
+    config = line.directory / "ddl.conf"
+    config.write_text(f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {line.topics}\n"
+                      f"[clickhouse]\ndatabase = {line.name}\n{settings}", encoding="ascii")
+    return subprocess.run([str(AGENT), "ddl", "--config", str(config), *arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)

@@ -1,0 +1,143 @@
+/*
+ * command_ddl.c - `walhouse-agent ddl`: what would be created in ClickHouse for the tables that the schema
+ * topic knows.
+ *
+ *      <prefix>.__schema, read once --> Registry, under the rules --> statements on standard output
+ *                                                               \--> rules that fit no table on standard
+ * error
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/command.h"
+#include "agent/ddl.h"
+#include "agent/history.h"
+#include "agent/registry.h"
+#include "agent/topic_scan.h"
+
+typedef struct Listing {
+    const char *only; /* schema.table; NULL: all */
+    Registry *registry;
+    size_t shown;
+    bool failed;
+} Listing;
+
+static Status take_schema(void *context, const MessageView *message, Error *error)
+{
+    Listing *listing = context;
+    const TableSchema *added;
+    Status status = registry_add(listing->registry, message->value.data, message->value.size, &added, error);
+
+    if (status != STATUS_REJECT)
+        return status;
+    (void)fprintf(stderr, "walhouse-agent: the schema at offset %lld cannot be read: %s\n",
+                  (long long)message->offset, error->text);
+    listing->failed = true;
+    return STATUS_OK;
+}
+
+static bool is_wanted(const Listing *listing, const WhSchema *schema)
+{
+    size_t size = schema->schema_name.size;
+
+    return listing->only == NULL ||
+           (strncmp(listing->only, (const char *)schema->schema_name.data, size) == 0 &&
+            listing->only[size] == '.' && wh_slice_equals(schema->table_name, listing->only + size + 1));
+}
+
+static void append_view(Text *text, const Target *target)
+{
+    text_appendf(text, "CREATE OR REPLACE VIEW ");
+    target_append_view(text, target);
+    text_appendf(text, " AS SELECT ");
+    for (uint32_t i = 0; i < target->column_count; i++) {
+        text_append_identifier(text, target->columns[i].stored, strlen(target->columns[i].stored));
+        text_appendf(text, " AS ");
+        text_append_identifier(text, target->columns[i].name, strlen(target->columns[i].name));
+        text_appendf(text, ", ");
+    }
+    text_appendf(text, "`_version`, `_commit_time`, `_loaded_time` FROM ");
+    target_append_storage(text, target);
+    text_appendf(text, " FINAL");
+}
+
+/* One statement a line. */
+static void print_table(void *context, const TableSchema *table)
+{
+    Listing *listing = context;
+    const Target *target = &table->target;
+    Text text = {0};
+
+    if (!is_wanted(listing, &table->schema))
+        return;
+    listing->shown++;
+    if (table->rules_error) {
+        (void)fprintf(stderr, "walhouse-agent: %s\n", table->rules_error);
+        listing->failed = true;
+        return;
+    }
+    text_appendf(&text, "-- %.*s.%.*s\n", (int)table->schema.schema_name.size,
+                 (const char *)table->schema.schema_name.data, (int)table->schema.table_name.size,
+                 (const char *)table->schema.table_name.data);
+    ddl_create_table(&text, target);
+    text_appendf(&text, ";\n");
+    append_view(&text, target);
+    text_appendf(&text, ";\n");
+    if (target->history_name) {
+        history_create_statement(&text, target);
+        text_appendf(&text, ";\n");
+    }
+    listing->failed |= text.failed;
+    (void)printf("%s", text.failed ? "" : text.data);
+    text_free(&text);
+}
+
+/* A section whose table is not known yet may be right, or misspelt. */
+static void look_for_strangers(const Listing *listing, const Rules *rules)
+{
+    for (size_t i = 0; i < rules->count; i++)
+        if (!registry_knows(listing->registry, rules->tables[i].table))
+            (void)fprintf(stderr, "walhouse-agent: [table %s]: the schema topic does not know such a table\n",
+                          rules->tables[i].table);
+}
+
+static Status list(const Config *config, Listing *listing, Error *error)
+{
+    char topic[WH_TOPIC_BYTES_MAX + 1];
+    bool exists;
+    Status status;
+
+    (void)snprintf(topic, sizeof topic, "%.200s.__schema", config->kafka_topic_prefix);
+    status = topic_scan(config, topic, &exists, take_schema, listing, error);
+    if (status == STATUS_OK && !exists)
+        return status_fail(error, STATUS_FATAL, "there is no topic %s: has the pipeline sent anything yet?",
+                           topic);
+    if (status == STATUS_OK)
+        status = registry_use_rules(listing->registry, config->rules, error);
+    if (status != STATUS_OK)
+        return status;
+    registry_each_table(listing->registry, print_table, listing);
+    look_for_strangers(listing, config->rules);
+    if (listing->only && listing->shown == 0)
+        return status_fail(error, STATUS_FATAL, "the schema topic does not know the table %s", listing->only);
+    return STATUS_OK;
+}
+
+int command_ddl(const Config *config, int argc, char **argv)
+{
+    Listing listing = {.only = argc > 1 ? argv[1] : NULL, .registry = registry_new(config)};
+    Error error = {"out of memory"};
+    Status status = STATUS_FATAL;
+
+    if (argc > 2) {
+        registry_free(listing.registry);
+        (void)fprintf(stderr, "walhouse-agent: ddl takes one table, as public.orders (see --help)\n");
+        return EXIT_USAGE;
+    }
+    if (listing.registry)
+        status = list(config, &listing, &error);
+    registry_free(listing.registry);
+    if (status != STATUS_OK)
+        (void)fprintf(stderr, "walhouse-agent: %s\n", error.text);
+    return status == STATUS_OK && !listing.failed ? 0 : EXIT_TROUBLE;
+}

@@ -1,6 +1,6 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main run check check_kafka check_clickhouse command_status config config_help nearest text \
+AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command_status config config_help nearest text \
 	table_state lag_times labels metrics metrics_render lag \
 	rules shape ruled filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \

@@ -1,7 +1,8 @@
 /*
  * check_kafka.c - the Kafka half of `walhouse-agent check`; see check.h.
  *
- *      brokers answer? --> the pipeline's topics there? --> schema topic may be read? --> group may be read?
+ *      brokers answer? --> the pipeline's topics there? --> group may be read? --> schemas may be read, and
+ * fit the rules? (check_rules.c)
  *
  * What cannot be asked because an earlier answer is missing is not asked.
  */
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "agent/check.h"
+#include "agent/dlq_select.h"
 #include "agent/kafka_config.h"
 #include "extension/common/schema.h"
 
@@ -124,43 +126,13 @@ static bool check_topics(KafkaCheck *k)
 
 /* ---- reading ---- */
 
-/* To describe a topic and to read it are two rights: one message, where there is one. */
-static rd_kafka_resp_err_t read_one(KafkaCheck *k, const char *topic)
-{
-    rd_kafka_topic_partition_list_t *assignment = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_resp_err_t result;
-    int64_t low = 0, high = 0;
-    rd_kafka_message_t *message;
-
-    result = rd_kafka_query_watermark_offsets(k->handle, topic, 0, &low, &high, ASK_MS);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR && low < high) {
-        rd_kafka_topic_partition_list_add(assignment, topic, 0)->offset = low;
-        result = rd_kafka_assign(k->handle, assignment);
-        message = result == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_consumer_poll(k->handle, ASK_MS) : NULL;
-        if (message)
-            result = message->err;
-        else if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-            result = RD_KAFKA_RESP_ERR__TIMED_OUT;
-        if (message)
-            rd_kafka_message_destroy(message);
-        (void)rd_kafka_assign(k->handle, NULL);
-    }
-    rd_kafka_topic_partition_list_destroy(assignment);
-    return result;
-}
-
-static void check_reading(KafkaCheck *k)
+static void check_group(KafkaCheck *k)
 {
     char topic[WH_TOPIC_BYTES_MAX + 1];
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
     rd_kafka_resp_err_t result;
 
     (void)snprintf(topic, sizeof topic, "%.200s.__schema", k->config->kafka_topic_prefix);
-    result = read_one(k, topic);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        check_right(k->check, "topic %s may be read", topic);
-    else
-        check_wrong(k->check, DENIED_TO_DO, "topic %s cannot be read: %s", topic, rd_kafka_err2str(result));
     (void)rd_kafka_topic_partition_list_add(offsets, topic, 0);
     result = rd_kafka_committed(k->handle, offsets, ASK_MS);
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR && offsets->elems[0].err)
@@ -173,6 +145,21 @@ static void check_reading(KafkaCheck *k)
                     rd_kafka_err2str(result));
 }
 
+/* To describe a topic and to read it are two rights. */
+static void check_schemas(KafkaCheck *k)
+{
+    Error error = {""};
+    Registry *registry = dlq_read_registry(k->config, &error);
+
+    if (registry == NULL) {
+        check_wrong(k->check, DENIED_TO_DO, "the schema topic cannot be read: %s", error.text);
+        return;
+    }
+    check_right(k->check, "the schema topic may be read");
+    check_rules(k->check, k->config, registry);
+    registry_free(registry);
+}
+
 void check_kafka(Check *check, const Config *config)
 {
     KafkaCheck k = {.check = check, .config = config};
@@ -180,8 +167,10 @@ void check_kafka(Check *check, const Config *config)
     if (!open_handle(&k))
         return;
     (void)rd_kafka_poll_set_consumer(k.handle);
-    if (check_topics(&k))
-        check_reading(&k);
+    if (check_topics(&k)) {
+        check_group(&k);
+        check_schemas(&k);
+    }
     (void)rd_kafka_consumer_close(k.handle);
     rd_kafka_destroy(k.handle);
 }

@@ -401,6 +401,7 @@ static int poll_timeout(const Pipeline *p)
 static void turn(Pipeline *p, const atomic_bool *stop)
 {
     look_for_schemas(p);
+    log_tick();
     consumer_tick(p->consumer);
     stopped_retry(&p->stopped, p->consumer, now_ms());
     if (batch_is_full(p) && !loader_is_idle(p->loader)) {

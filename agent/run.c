@@ -70,6 +70,6 @@ int command_run(const Config *config, int argc, char **argv)
     metrics_fini(&metrics);
     if (status == STATUS_OK)
         return 0;
-    (void)fprintf(stderr, "walhouse-agent: %s\n", error.text);
+    log_error("%s", error.text);
     return EXIT_TROUBLE;
 }

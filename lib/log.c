@@ -61,21 +61,6 @@ void log_set_limit(int seconds)
     (void)pthread_mutex_unlock(&limit_lock);
 }
 
-static bool admit(LogLevel level, const char *text, uint64_t *held)
-{
-    struct timespec now = {0};
-    bool admitted;
-
-    *held = 0;
-    if (level < LOG_LEVEL_WARNING)
-        return true;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    (void)pthread_mutex_lock(&limit_lock);
-    admitted = log_limit_admit(&limit, text, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, held);
-    (void)pthread_mutex_unlock(&limit_lock);
-    return admitted;
-}
-
 /* Appends text without control characters; line has room for four bytes each. */
 static size_t append_escaped(char *line, size_t size, const char *text)
 {
@@ -170,18 +155,68 @@ static size_t append_line(char *line, LogLevel level, const char *text, uint64_t
     size += (size_t)sprintf(line + size, " %s: ", names[level]);
     size = append_escaped(line, size, text);
     if (held)
-        size += (size_t)sprintf(line + size, " (and %" PRIu64 " like it before)", held);
+        size += (size_t)sprintf(line + size, " (%" PRIu64 " like this were held back)", held);
     line[size++] = '\n';
     return size;
+}
+
+/* Where standard error is gone there is nobody to tell. */
+static void write_line(LogLevel level, const char *text, uint64_t held)
+{
+    char line[LINE_BYTES_MAX];
+    size_t size = append_line(line, level, text, held);
+
+    while (write(STDERR_FILENO, line, size) < 0 && errno == EINTR)
+        ;
+}
+
+/* ---- holding back ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec now = {0};
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool admit(LogLevel level, const char *text)
+{
+    LogKind replaced;
+    bool admitted;
+
+    (void)pthread_mutex_lock(&limit_lock);
+    admitted = log_limit_admit(&limit, (int)level, text, now_ms(), &replaced);
+    (void)pthread_mutex_unlock(&limit_lock);
+    if (replaced.held > 0)
+        write_line((LogLevel)replaced.level, replaced.text, replaced.held);
+    return admitted;
+}
+
+static bool take_due(LogKind *due)
+{
+    bool found;
+
+    (void)pthread_mutex_lock(&limit_lock);
+    found = log_limit_due(&limit, now_ms(), due);
+    (void)pthread_mutex_unlock(&limit_lock);
+    return found;
+}
+
+void log_tick(void)
+{
+    int saved_errno = errno;
+    LogKind due;
+
+    while (take_due(&due))
+        write_line((LogLevel)due.level, due.text, due.held);
+    errno = saved_errno;
 }
 
 void log_line(LogLevel level, const char *format, ...)
 {
     char text[TEXT_BYTES_MAX];
-    char line[LINE_BYTES_MAX];
     va_list arguments;
-    uint64_t held;
-    size_t size;
     int saved_errno = errno;
 
     if ((int)level < atomic_load(&least_level))
@@ -190,11 +225,8 @@ void log_line(LogLevel level, const char *format, ...)
     if (vsnprintf(text, sizeof text, format, arguments) < 0)
         text[0] = '\0';
     va_end(arguments);
-    if (admit(level, text, &held)) {
-        size = append_line(line, level, text, held);
-        /* Where standard error is gone there is nobody to tell. */
-        while (write(STDERR_FILENO, line, size) < 0 && errno == EINTR)
-            ;
-    }
+    log_tick();
+    if (level < LOG_LEVEL_WARNING || admit(level, text))
+        write_line(level, text, 0);
     errno = saved_errno;
 }

@@ -28,8 +28,10 @@ bool log_format_parse(const char *name, LogFormat *format);
 void log_set_format(LogFormat format);
 
 /* Warnings and errors that differ in numbers only are one line in so many seconds, with a count. 0, as at the
- * start: all are written. */
+ * start: all are written. What was held back is said by whatever is logged later, or by log_tick(). */
 void log_set_limit(int seconds);
+/* Says what has been held back for long enough. Cheap: to be called often. */
+void log_tick(void);
 
 /* Longer lines are cut. */
 __attribute__((format(printf, 2, 3))) void log_line(LogLevel level, const char *format, ...);

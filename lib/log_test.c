@@ -14,24 +14,58 @@
 
 #include "lib/log_limit.h"
 
+static bool admits(LogLimit *limit, const char *text, int64_t now_ms)
+{
+    LogKind replaced;
+    bool admitted = log_limit_admit(limit, LOG_LEVEL_WARNING, text, now_ms, &replaced);
+
+    assert_int_equal(replaced.held, 0);
+    return admitted;
+}
+
 static void test_limit(void **state)
 {
-    LogLimit limit = {.every_ms = 10000};
-    LogLimit none = {0};
-    uint64_t held = 9;
+    static LogLimit limit = {.every_ms = 10000};
+    static LogLimit none;
+    LogKind due;
 
     (void)state;
-    assert_true(log_limit_admit(&limit, "offset 1 of t", 0, &held));
-    assert_int_equal(held, 0);
-    assert_false(log_limit_admit(&limit, "offset 22 of t", 1, &held));
-    assert_false(log_limit_admit(&limit, "offset 333 of t", 9999, &held));
-    assert_true(log_limit_admit(&limit, "offset 1 of u", 9999, &held));
-    assert_int_equal(held, 0);
-    assert_true(log_limit_admit(&limit, "offset 4 of t", 10000, &held));
-    assert_int_equal(held, 2);
-    assert_false(log_limit_admit(&limit, "offset 4 of t", 10001, &held));
-    assert_true(log_limit_admit(&none, "x", 0, &held));
-    assert_true(log_limit_admit(&none, "x", 0, &held));
+    assert_true(admits(&limit, "offset 1 of t", 0));
+    assert_false(admits(&limit, "offset 22 of t", 1));
+    assert_false(admits(&limit, "offset 333 of t", 9999));
+    assert_true(admits(&limit, "offset 1 of u", 9999));
+    assert_false(log_limit_due(&limit, 9999, &due));
+    assert_true(log_limit_due(&limit, 10000, &due));
+    assert_int_equal(due.held, 2);
+    assert_int_equal(due.level, LOG_LEVEL_WARNING);
+    assert_string_equal(due.text, "offset 333 of t");
+    assert_false(log_limit_due(&limit, 10000, &due));
+    /* That was a line, too. */
+    assert_false(admits(&limit, "offset 4 of t", 19999));
+    assert_true(log_limit_due(&limit, 20000, &due));
+    assert_true(admits(&limit, "offset 4 of t", 30000));
+    assert_false(log_limit_due(&limit, 99999, &due));
+    assert_true(admits(&none, "x", 0));
+    assert_true(admits(&none, "x", 0));
+}
+
+static void test_a_kind_that_loses_its_place_is_said(void **state)
+{
+    static LogLimit limit = {.every_ms = 10000};
+    LogKind replaced;
+    char text[32] = "x";
+    bool said = false;
+
+    (void)state;
+    assert_true(admits(&limit, text, 0));
+    assert_false(admits(&limit, text, 1));
+    for (int i = 0; i < 10000 && !said; i++) {
+        for (int c = 0, n = i; c < 6; c++, n /= 26)
+            text[c] = (char)('a' + n % 26);
+        (void)log_limit_admit(&limit, LOG_LEVEL_ERROR, text, 2, &replaced);
+        said = replaced.held == 1 && strcmp(replaced.text, "x") == 0;
+    }
+    assert_true(said);
 }
 
 /* What one call writes to standard error. */
@@ -69,7 +103,9 @@ static void test_forms(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_limit), cmocka_unit_test(test_forms)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_limit),
+                                       cmocka_unit_test(test_a_kind_that_loses_its_place_is_said),
+                                       cmocka_unit_test(test_forms)};
 
     return cmocka_run_group_tests_name("lib_log", tests, NULL, NULL);
 }

@@ -70,8 +70,16 @@ def test_check_says_what_is_wrong(line):
     tables = line.rows("SELECT count() FROM system.tables WHERE database = currentDatabase()")
     fine = run("check", "--config", write_config(line))
     assert fine.returncode == 0 and "WRONG" not in fine.stdout, fine.stdout
-    assert re.search(r"topics \S+: 1 of tables\n.*may be read\n.*group walhouse-agent-\S+ may be read\n", fine.stdout)
+    assert re.search(r"topics \S+: 1 of tables\n.*group walhouse-agent-\S+ may be read\n.*schema topic may be read\n", fine.stdout)
     assert "takes user and settings: version 2" in fine.stdout and "tables and views may be made" in fine.stdout
+    # Sections of tables are compared with the schemas that are announced.
+    ruled = write_config(line, name="ruled.conf")
+    with ruled.open("a", encoding="ascii") as out:
+        out.write("[table public.orders]\ncolumns = id, quantty\n[table public.nothing]\nfilter = id > 1\n")
+    ruled = run("check", "--config", ruled)
+    assert ruled.returncode == 1 and ruled.stdout.count("WRONG") == 2, ruled.stdout
+    assert "rules of orders: " in ruled.stdout and "quantity" in ruled.stdout, ruled.stdout
+    assert "section [table public.nothing]: no such table is announced" in ruled.stdout
     # It leaves nothing behind.
     assert line.rows("SELECT count() FROM system.tables WHERE database = currentDatabase()") == tables
     # Both ends are told at once, each with what to do.

@@ -111,6 +111,7 @@ static void begin_reading(Requests *r, const char *topic, int wake_fd, int64_t n
         begin_again(r, failure.text, LOCATE_RETRY_MS, now_ms);
         return;
     }
+    r->next_offset = r->from_offset;
     r->state = REQUESTS_READING;
     r->due_ms = 0;
 }
@@ -163,11 +164,32 @@ static void put_hex(WhWriter *w, WhSlice bytes)
     put_text(w, "\"");
 }
 
+static void begin_batch(Requests *r)
+{
+    uint8_t *data = malloc(BATCH_CAPACITY);
+
+    r->batch = wh_writer(data, data ? BATCH_CAPACITY : 0);
+}
+
+/* Offsets follow each other without gaps. Who has never read anything misses nothing. */
+static void look_for_gap(const Requests *r, int64_t offset)
+{
+    if (r->next_offset > 0 && offset > r->next_offset)
+        message_log(MESSAGE_WARNING,
+                    "requests %" PRId64 " to %" PRId64
+                    " of agents are gone from their topic: rows may be missing in the warehouse until "
+                    "walhouse.snapshot() or walhouse.resync() brings them",
+                    r->next_offset, offset - 1);
+}
+
 /* A TopicReaderHandler; context is the requests. */
 static bool take_message(void *context, WhSlice value, int64_t offset)
 {
     Requests *r = context;
 
+    if (r->count == 0)
+        begin_batch(r);
+    look_for_gap(r, offset);
     put_text(&r->batch, r->count ? "," : "{");
     if (value.size > REQUEST_BYTES_MAX) {
         put_text(&r->batch, "NULL");
@@ -187,22 +209,18 @@ static void step_reading(Requests *r, int64_t now_ms)
 
     if (now_ms < r->due_ms)
         return;
-    if (r->batch.data == NULL)
-        r->batch = wh_writer(malloc(BATCH_CAPACITY), BATCH_CAPACITY);
-    if (r->batch.data == NULL) {
-        r->due_ms = now_ms + RETRY_MS;
-        return;
-    }
     r->due_ms = 0;
     (void)topic_reader_poll(r->reader, take_message, r, &trouble);
     if (trouble)
         message_log(MESSAGE_DEBUG, "topic of requests: %s", trouble);
-    if (r->count == 0) {
-        forget_batch(r);
+    if (r->count == 0)
         return;
-    }
     put_text(&r->batch, "}");
     wh_put_u8(&r->batch, 0);
+    if (r->batch.full) {
+        begin_again(r, "out of memory", RETRY_MS, now_ms);
+        return;
+    }
     r->state = REQUESTS_GIVING;
     if (!open_sql(r, now_ms, &failure)) {
         complain(r, failure.text);

@@ -227,16 +227,20 @@ def test_nonsense_does_no_harm(stack, tmp_path):
     stack.assert_equal("target")
 
 
-def test_a_request_of_10_mb(stack, tmp_path):
+def test_a_request_of_10_mb(stack):
+    stack.sql("CREATE TABLE ten (id int PRIMARY KEY, note text)")
+    stack.sql("INSERT INTO ten VALUES (10, 'ten')")
+    stack.wait()
+    falsify(stack, "ten", "id")
     before, pid = requests(stack), publisher(stack)
     ask_by_hand(stack, b"{\"kind\": \"snapshot\", \"x\": \"" + b"x" * 10_000_000 + b"\"}")
-    ask_by_hand(stack, {"kind": "snapshot", "schema": "public", "table": "few"})
+    ask_by_hand(stack, {"kind": "snapshot", "schema": "public", "table": "ten"})
     stack.until(lambda: sum(requests(stack)) == sum(before) + 2, 60, "both are taken")
     assert requests(stack) == (before[0] + 1, before[1] + 1)
     assert stack.sql("SELECT last_refusal FROM walhouse.requests") == [("it is larger than 1 MiB",)]
     assert publisher(stack) == pid
     stack.wait()
-    stack.assert_equal("few")
+    stack.assert_equal("ten")
 
 
 def test_publisher_is_killed_on_the_way(stack, tmp_path):

@@ -6,7 +6,7 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	kafka_config consume consume_schemas consume_lag producer request \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl history load load_tables \
-	letter rowtext dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
+	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
@@ -74,6 +74,13 @@ $(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/
 
 $(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(REGISTRY_OBJECTS) \
 		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -ljansson -lpthread -lcmocka
+
+UNIT_TESTS += $(BUILD)/tests/agent_breaker_test
+$(BUILD)/tests/agent_breaker_test: $(BUILD)/obj/agent/breaker_test.o $(BUILD)/obj/agent/breaker.o $(BUILD)/obj/agent/batch.o \
+		$(BUILD)/obj/agent/table_state.o $(BUILD)/obj/lib/log.o $(BUILD)/obj/lib/log_limit.o $(REGISTRY_OBJECTS) \
+		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -ljansson -lpthread -lcmocka
 

@@ -87,9 +87,11 @@ static void empty_buffer(TableBuffer *buffer)
     buffer->size = buffer->header_size;
     buffer->row_count = 0;
     buffer->oldest_commit_us = INT64_MAX;
-    buffer->has_snapshot_rows = false;
+    buffer->has_late_rows = false;
     buffer->truncated = false;
     buffer->stopped = false;
+    buffer->rows_refused = 0;
+    buffer->rows_left = 0;
 }
 
 void batch_reset(Batch *batch, size_t keep_bytes)
@@ -463,11 +465,12 @@ size_t batch_drop_below(TableBuffer *buffer, Version floor)
     return dropped;
 }
 
-/* A change's commit, for the time from commit to loaded; a snapshot's rows may be years old. */
-static void note_commit_time(TableBuffer *buffer, const WhEvent *event)
+/* A change's commit, for the time from commit to loaded; rows of snapshots, and replayed ones, which have
+ * headers, may be years old, and older than a truncate. */
+static void note_commit_time(TableBuffer *buffer, const WhEvent *event, const MessageView *message)
 {
-    if (event->operation == WH_OP_SNAPSHOT)
-        buffer->has_snapshot_rows = true;
+    if (event->operation == WH_OP_SNAPSHOT || message->headers.size > 0)
+        buffer->has_late_rows = true;
     else if (event->commit_time_us < buffer->oldest_commit_us)
         buffer->oldest_commit_us = event->commit_time_us;
 }
@@ -518,7 +521,7 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
         return status_fail(error, STATUS_REJECT, "the row does not fit a batch");
     if (!append_row(buffer, event, event->operation == WH_OP_DELETE || !visible, message))
         return status_fail(error, STATUS_FATAL, "out of memory for a hash");
-    note_commit_time(buffer, event);
+    note_commit_time(buffer, event, &batch->messages[message]);
     batch->bytes += size;
     batch->rows++;
     return STATUS_OK;

@@ -36,10 +36,12 @@ typedef struct TableBuffer {
     size_t row_count;
     size_t row_capacity;
     int64_t oldest_commit_us; /* of a change; INT64_MAX: none */
-    bool has_snapshot_rows;
+    bool has_late_rows;       /* that may be below a truncate: of snapshots, or replayed */
     bool truncated; /* by truncate, the highest one; it acts when all rows of the table are inserted */
     Truncate truncate;
-    bool stopped; /* the loader's answer: nothing of it was loaded, and nothing can be */
+    bool stopped;        /* the loader's answer: nothing of it was loaded, and nothing can be */
+    size_t rows_refused; /* the loader's answer: by ClickHouse, each a letter */
+    size_t rows_left;    /* the loader's answer: the last ones, not tried as all before them were refused */
 } TableBuffer;
 
 /* A sweep of the table of tables[table]. */
@@ -60,6 +62,7 @@ typedef struct PartitionRange {
     int32_t partition;
     int64_t first;
     int64_t next;
+    bool stopped;     /* the loader's answer: the partition is to go on at first, later */
     int64_t first_ms; /* times of its first and last message, 0: it has none */
     int64_t last_ms;
 } PartitionRange;

@@ -312,7 +312,7 @@ static void test_late_rows(void **state)
         assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
     }
     buffer = &f->batch.tables[0];
-    assert_true(buffer->has_snapshot_rows);
+    assert_true(buffer->has_late_rows);
     assert_true(buffer->oldest_commit_us == INT64_MAX);
     assert_int_equal(batch_drop_below(buffer, version_of(&floor)), 3);
     assert_int_equal(buffer->row_count, 3);

@@ -49,6 +49,8 @@ static const Option options[] = {
            "a row waits no longer for its batch to fill, in milliseconds"),
     NUMBER("batch", "max_parts_per_second", batch_max_parts_per_second, "10", 1, 1000,
            "inserts a second and table, on average"),
+    NUMBER("dlq", "breaker_letters", dlq_breaker_letters, "1000", 0, 1000000000,
+           "dead letters of a table in a row, after which it is stopped; 0: never"),
     TEXT("http", "listen", http_listen, "127.0.0.1:8080", "address of health, metrics and dashboard"),
     TEXT("http", "dashboard", http_dashboard, "", "folder of the dashboard's pages; empty: none"),
     TEXT("http", "queries", http_queries, "", "folder of NAME.sql whose rows /api/summary adds; empty: none"),

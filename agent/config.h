@@ -35,6 +35,7 @@ typedef struct Config {
     int64_t batch_max_bytes;
     int64_t batch_max_delay_ms;
     int64_t batch_max_parts_per_second;
+    int64_t dlq_breaker_letters;
     int64_t kafka_queue_kbytes;
     Rules *rules; /* of the sections [table ...] */
 } Config;

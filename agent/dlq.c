@@ -14,6 +14,7 @@
 #include "agent/version.h"
 #include "extension/common/schema.h"
 
+#define REPLAYED      "walhouse.replayed"
 #define FLUSH_MS      30000
 #define KEY_BYTES_MAX 65536 /* of a letter without its value */
 
@@ -246,6 +247,14 @@ Status dlq_send(Dlq *dlq, const Batch *batch, Error *error)
     return status;
 }
 
+/* Once, however often. What was replayed may be older than a truncate that has been carried out: see batch.c.
+ */
+static bool add_replayed(rd_kafka_headers_t *headers)
+{
+    (void)rd_kafka_header_remove(headers, REPLAYED);
+    return add_header(headers, REPLAYED, "true");
+}
+
 Status dlq_put_back(Dlq *dlq, const Letter *letter, Receipt *receipt, Error *error)
 {
     char topic[WH_TOPIC_BYTES_MAX + 1];
@@ -256,7 +265,7 @@ Status dlq_put_back(Dlq *dlq, const Letter *letter, Receipt *receipt, Error *err
                      .headers = rd_kafka_headers_new(4)};
 
     (void)snprintf(topic, sizeof topic, "%.*s", (int)letter->topic.size, (const char *)letter->topic.data);
-    if (!add_packed(parcel.headers, letter->originals)) {
+    if (!add_packed(parcel.headers, letter->originals) || !add_replayed(parcel.headers)) {
         rd_kafka_headers_destroy(parcel.headers);
         parcel.headers = NULL;
     }

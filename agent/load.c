@@ -128,12 +128,17 @@ static Status mirror_letters(Loader *loader, Batch *batch, Error *error)
     return status;
 }
 
+static Status judge_step(Loader *loader, void *context, Error *error)
+{
+    return breaker_judge(&loader->breaker, context, &loader->metrics->tables, error);
+}
+
 static Status bring_letters(Loader *loader, Batch *batch, Error *error)
 {
-    Status status;
+    Status status = loader_persist(loader, judge_step, batch, error);
 
-    if (batch->letter_count == 0)
-        return STATUS_OK;
+    if (status != STATUS_OK || batch->letter_count == 0)
+        return status;
     status = loader_persist(loader, send_letters_step, batch, error);
     for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {
         atomic_fetch_add(&loader->metrics->dead_letters[batch->letters[i].reason], 1);
@@ -208,6 +213,7 @@ Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
     }
     loader->config = config;
     loader->metrics = metrics;
+    loader->breaker.limit = config->dlq_breaker_letters;
     loader->random = (unsigned)loader_now_us(CLOCK_MONOTONIC);
     loader->client = clickhouse_open(config, error);
     loader->dlq = loader->client ? dlq_open(config, error) : NULL;
@@ -218,6 +224,7 @@ Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
         (void)status_fail(error, STATUS_FATAL, "cannot start a thread");
     requests_close(loader->requests);
     dlq_close(loader->dlq);
+    breaker_fini(&loader->breaker);
     clickhouse_close(loader->client);
     (void)pthread_cond_destroy(&loader->changed);
     (void)pthread_mutex_destroy(&loader->lock);
@@ -237,6 +244,7 @@ void loader_stop(Loader *loader)
     (void)pthread_join(loader->thread, NULL);
     requests_close(loader->requests);
     dlq_close(loader->dlq);
+    breaker_fini(&loader->breaker);
     clickhouse_close(loader->client);
     (void)pthread_cond_destroy(&loader->changed);
     (void)pthread_mutex_destroy(&loader->lock);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "agent/breaker.h"
 #include "agent/clickhouse.h"
 #include "agent/dlq.h"
 #include "agent/load.h"
@@ -18,6 +19,7 @@ struct Loader {
     ClickHouse *client;
     Dlq *dlq;
     Requests *requests;
+    Breaker breaker;
     bool system_ready; /* the agent's own tables are there */
     unsigned random;   /* for jitter */
     pthread_t thread;

@@ -112,14 +112,19 @@ static Status bury(Batch *batch, const Range *range, const Error *why, Error *er
 }
 
 /*
- * Rows that ClickHouse refuses together are refused one by one. The stack holds one range a halving: at
+ * Rows that ClickHouse refuses together are refused one by one, from the first to the last. When more of them
+ * are in a row than the breaker allows, the others are not tried. The stack holds one range a halving: at
  * most 64.
  */
 static Status insert_halves(Loader *loader, Batch *batch, Range whole, Error *error)
 {
+    TableBuffer *buffer = whole.buffer;
+    int64_t left = breaker_allowance(&loader->breaker, buffer->table->topic);
     Range stack[64];
     size_t depth = 0;
     Status status = STATUS_OK;
+
+    buffer->rows_refused = 0;
 
     stack[depth++] = whole;
     while (depth > 0 && (status == STATUS_OK || status == STATUS_REJECT)) {
@@ -129,9 +134,16 @@ static Status insert_halves(Loader *loader, Batch *batch, Range whole, Error *er
 
         status = loader_persist(loader, insert_step, &range, &why);
         *error = why;
+        if (status == STATUS_OK)
+            left = breaker_limit(&loader->breaker);
         if (status != STATUS_REJECT)
             continue;
         if (range.end - range.first == 1) {
+            if (left-- == 0) {
+                buffer->rows_left = buffer->row_count - range.first;
+                return STATUS_OK;
+            }
+            buffer->rows_refused++;
             if (bury(batch, &range, &why, error) != STATUS_OK)
                 return STATUS_RETRY;
             continue;
@@ -157,7 +169,8 @@ static bool append_insert(Text *sql, const Target *target, AppendTable append_ta
 
 static void note_loaded(Loader *loader, const TableBuffer *buffer)
 {
-    atomic_fetch_add(&loader->metrics->rows_loaded, buffer->row_count);
+    atomic_fetch_add(&loader->metrics->rows_loaded,
+                     buffer->row_count - buffer->rows_refused - buffer->rows_left);
     atomic_fetch_add(&loader->metrics->bytes_loaded, buffer->size);
     if (buffer->oldest_commit_us != INT64_MAX)
         metrics_observe(&loader->metrics->end_to_end_seconds,
@@ -238,7 +251,7 @@ static Status insert_rows(Loader *loader, TableJob *job, Error *error)
     Text sql = {0}, history_sql = {0};
     Status status = STATUS_OK;
 
-    if (buffer->has_snapshot_rows || buffer->table->schema.key_column_count == 0)
+    if (buffer->has_late_rows || buffer->table->schema.key_column_count == 0)
         status = drop_late_rows(loader, buffer, error);
     if (status != STATUS_OK || buffer->row_count == 0)
         return status;
@@ -315,12 +328,19 @@ static bool truncate_is_highest(const Batch *batch, const TableBuffer *buffer)
     return true;
 }
 
+/* Are its partitions to go back, for what reason ever? */
 static bool is_stopped(const Batch *batch, const TableBuffer *buffer)
 {
     for (size_t i = 0; i < batch->table_count; i++)
-        if (same_table(&batch->tables[i], buffer) && batch->tables[i].stopped)
+        if (same_table(&batch->tables[i], buffer) &&
+            (batch->tables[i].stopped || batch->tables[i].rows_left > 0))
             return true;
     return false;
+}
+
+static bool has_loaded(const TableBuffer *buffer)
+{
+    return buffer->row_count > buffer->rows_refused || buffer->truncated;
 }
 
 Status load_tables(Loader *loader, Batch *batch, Error *error)
@@ -345,8 +365,7 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
                                    error);
     }
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
-        if ((batch->tables[i].row_count > 0 || batch->tables[i].truncated) &&
-            !is_stopped(batch, &batch->tables[i]))
+        if (has_loaded(&batch->tables[i]) && !is_stopped(batch, &batch->tables[i]))
             table_states_loaded(&loader->metrics->tables, batch->tables[i].table->target.view_name);
     return status;
 }

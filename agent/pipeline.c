@@ -290,6 +290,13 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
             offsets[count++] = (PartitionOffset){range->topic, range->partition, range->next};
     }
     lag_note_loaded(&p->metrics->lag_times, batch, p->filling, offsets, count);
+    /* Of a stopped one everything before its first message is done. */
+    for (size_t i = 0; status == STATUS_OK && i < batch->partition_count; i++) {
+        const PartitionRange *range = &batch->partitions[i];
+
+        if (stopped_has(&p->stopped, range->topic, range->partition))
+            offsets[count++] = (PartitionOffset){range->topic, range->partition, range->first};
+    }
     if (count > 0)
         consumer_commit(p->consumer, offsets, count, wait);
     free(offsets);

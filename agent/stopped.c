@@ -56,6 +56,9 @@ static bool topic_was_stopped(const Batch *batch, const char *topic)
     for (size_t i = 0; i < batch->table_count; i++)
         if (batch->tables[i].stopped && strcmp(batch->tables[i].table->topic, topic) == 0)
             return true;
+    for (size_t i = 0; i < batch->partition_count; i++)
+        if (batch->partitions[i].stopped && strcmp(batch->partitions[i].topic, topic) == 0)
+            return true;
     return false;
 }
 
@@ -83,9 +86,9 @@ Status stopped_take(Stopped *stopped, Consumer *consumer, const Batch *loaded, B
         status = stop_partitions_of(stopped, consumer, loaded, filling, error);
     if (stopped->count > before)
         stopped->retry_at_ms = now_ms + RETRY_MS;
-    for (size_t i = 0; i < loaded->table_count; i++)
-        if (loaded->tables[i].stopped)
-            batch_forget_topic(filling, loaded->tables[i].table->topic);
+    for (size_t i = 0; i < loaded->partition_count; i++)
+        if (topic_was_stopped(loaded, loaded->partitions[i].topic))
+            batch_forget_topic(filling, loaded->partitions[i].topic);
     return status;
 }
 

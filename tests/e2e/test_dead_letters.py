@@ -39,7 +39,7 @@ def mirrored(line, count):
 
 def dlq(line, *arguments, status=0, config=None):
     """What `walhouse-agent dlq` prints, and what it complains of."""
-    command = [str(AGENT), "dlq", "--config", str(config or line.directory / f"agent-{line.agents[0].port}.conf"), *map(str, arguments)]
+    command = [str(AGENT), "dlq", "--config", str(config or line.agents[-1].config), *map(str, arguments)]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == status, (result.stdout, result.stderr)
     return result.stdout, result.stderr
@@ -166,7 +166,7 @@ def test_list_and_show_with_filters(line):
     assert "header  walhouse.reason: undecodable" in text and "value  " in text and text.endswith("1 letters, and 2 more (--limit)\n")
     # A garbled message is shown as what it is; so is everything while the warehouse is away.
     away = line.directory / "away.conf"
-    config = (line.directory / f"agent-{agent.port}.conf").read_text(encoding="ascii")
+    config = agent.config.read_text(encoding="ascii")
     away.write_text(config.replace(line.stack.env["CLICKHOUSE_URL"], f"http://127.0.0.1:{free_port()}"), encoding="ascii")
     text, complaint = dlq(line, "show", "--reason", "value_out_of_range", config=away)
     assert "waiting" in complaint and "infinity" in text and "value  " in text
@@ -277,7 +277,7 @@ def test_killed_between_replay_and_mark(line):
     line.stack.clickhouse("ALTER TABLE _orders DROP CONSTRAINT refused", database=line.name)
     config = line.directory / "door.conf"
     with warehouse_that_takes_no_marks(line.stack) as (url, waiting):
-        text = (line.directory / f"agent-{agent.port}.conf").read_text(encoding="ascii")
+        text = agent.config.read_text(encoding="ascii")
         config.write_text(text.replace(line.stack.env["CLICKHOUSE_URL"], url), encoding="ascii")
         with subprocess.Popen([str(AGENT), "dlq", "--config", str(config), "replay", "--yes"], stdin=subprocess.DEVNULL) as process:
             assert waiting.wait(60)
@@ -314,3 +314,89 @@ def test_what_the_publisher_could_not_send(stack, tmp_path):
         line.stack.until(lambda: line.rows("SELECT note FROM huge WHERE id = 42") == [["short"]], 60, "the row comes")
         assert dlq(line, "discard", "--reason", "too_large")[0] == "discarded 2 letters\n"
         assert listed(line) == []
+
+
+def test_a_replayed_row_stays_below_a_truncate(line):
+    agent = line.agent()
+    line.produce(count=1, lsn=1000)
+    line.loaded(agent)
+    refuse(line, "quantity != 2")
+    line.produce(count=5, first=11, quantity=2, lsn=2000)
+    line.loaded(agent)
+    line.produce("truncate", count=1, lsn=4000)
+    line.loaded(agent)
+    line.produce(count=3, first=11, quantity=1, lsn=8000)
+    line.loaded(agent)
+    mirrored(line, 5)
+    line.stack.clickhouse("ALTER TABLE _orders DROP CONSTRAINT refused", database=line.name)
+    assert dlq(line, "replay", "--yes")[0] == "replayed 5 letters\n"
+    line.loaded(agent)
+    line.assert_ids(11, 3)
+
+
+def breaker_state(agent):
+    tables = json.loads(agent.get("/api/status")[1])["tables"]
+    return [(table["table"], state["state"]) for table in tables for state in table["states"] if state["code"] == "breaker"]
+
+
+def test_the_breaker_stops_a_table_that_only_fails(line):
+    line.settings = "[dlq]\nbreaker_letters = 100\n"
+    agent = line.agent()
+    line.produce(count=1000, quantity=1, lsn=1000)
+    line.loaded(agent)
+    refuse(line, "quantity != 2")
+    # Some fail, and others do not: it does not trip.
+    line.produce("update", count=70, quantity=2, lsn=2000)
+    line.loaded(agent)
+    line.produce("update", count=1, first=200, quantity=3, lsn=3000)
+    line.loaded(agent)
+    line.produce("update", count=70, first=71, quantity=2, lsn=4000)
+    line.loaded(agent)
+    mirrored(line, 140)
+    assert agent.is_ready() and breaker_state(agent) == []
+    # All of many fail.
+    line.produce("update", count=860, first=141, quantity=2, lsn=5000)
+    line.stack.until(lambda: breaker_state(agent) == [("orders", "stopped")], 30, "the table is stopped")
+    line.stack.until(lambda: not agent.is_ready(), 10, "readiness says so")
+    assert "100 messages in a row" in " ".join(agent.ready()["reasons"])
+    assert 800 <= agent.lag() <= 860
+    line.produce(count=10, table="others")
+    line.stack.until(lambda: line.rows("SELECT count() FROM others") == [[10]], 30, "other tables go on")
+    assert len(line.letters()) < 300
+    # Over a restart it is stopped again, and its letters are still few.
+    assert agent.terminate() == 0
+    agent = line.agent(ready=False)
+    line.stack.until(lambda: breaker_state(agent) == [("orders", "stopped")], 30, "the table is stopped")
+    assert len(line.letters()) < 400
+    # Somebody mends it: it goes on by itself, and the letters are replayed.
+    line.stack.clickhouse("ALTER TABLE _orders DROP CONSTRAINT refused", database=line.name)
+    line.loaded(agent)
+    line.stack.until(agent.is_ready, 15, "ready again")
+    assert breaker_state(agent) == []
+    dlq(line, "replay", "--yes")
+    line.loaded(agent)
+    assert line.rows("SELECT count(), countIf(quantity = 2) FROM orders") == [[1000, 1000]]
+
+
+def test_the_breaker_stops_messages_that_are_none(line):
+    line.settings = "[dlq]\nbreaker_letters = 50\n"
+    agent = line.agent()
+    line.produce(count=1)
+    line.loaded(agent)
+    line.produce("garbage", count=500, first=1000)
+    line.stack.until(lambda: breaker_state(agent) == [("orders", "stopped")], 30, "the table is stopped")
+    letters = len(line.letters())
+    assert 50 <= letters < 150
+    # It is tried again, and lets a few through each time.
+    line.stack.until(lambda: len(line.letters()) > letters, 30, "it is tried again")
+    assert len(line.letters()) < 200
+    # All of them, if somebody wants that.
+    assert agent.terminate() == 0
+    line.settings = "[dlq]\nbreaker_letters = 0\n"
+    agent = line.agent()
+    line.loaded(agent)
+    line.produce(count=1, first=2)
+    line.loaded(agent)
+    line.assert_ids(1, 2)
+    places = {(headers["walhouse.partition"], headers["walhouse.offset"]) for _, _, headers in line.letters()}
+    assert len(places) == 500

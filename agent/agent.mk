@@ -4,6 +4,7 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	table_state lag_times labels metrics metrics_render lag \
 	rules shape ruled filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \
+	consume_assign offsets load_offsets recover recover_gaps \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl history load load_tables \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
@@ -46,6 +47,13 @@ tests: $(AGENT_ASK)
 $(AGENT_ASK): $(BUILD)/obj/tests/tools/ask_source.o $(filter-out %/main.o,$(AGENT_OBJECTS)) $(AGENT_COMMON_OBJECTS) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
+
+# Makes Kafka forget, for tests of what the agent makes of that.
+AGENT_FORGET := $(BUILD)/tests/kafka_forget
+tests: $(AGENT_FORGET)
+$(AGENT_FORGET): $(BUILD)/obj/tests/tools/kafka_forget.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RDKAFKA_LIBS)
 
 # Pure rooms.
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
@@ -119,3 +127,8 @@ $(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/ag
 		$(BUILD)/obj/agent/scalar.o $(BUILD)/obj/agent/expression.o $(BUILD)/obj/agent/text.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka
+
+UNIT_TESTS += $(BUILD)/tests/agent_offsets_test
+$(BUILD)/tests/agent_offsets_test: $(BUILD)/obj/agent/offsets_test.o $(BUILD)/obj/agent/offsets.o $(BUILD)/obj/agent/text.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka

@@ -121,6 +121,8 @@ void batch_reset(Batch *batch, size_t keep_bytes)
     batch->sweep_count = 0;
     batch->opened_at_ms = 0;
     batch->loaded = false;
+    batch->server_asked = false;
+    text_clear(&batch->offsets_sql);
 }
 
 void batch_fini(Batch *batch)
@@ -134,6 +136,7 @@ void batch_fini(Batch *batch)
     free(batch->sweeps);
     free(batch->letters);
     free(batch->partitions);
+    text_free(&batch->offsets_sql);
     *batch = (Batch){0};
 }
 

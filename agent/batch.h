@@ -14,6 +14,7 @@
 
 #include "agent/consume.h"
 #include "agent/registry.h"
+#include "agent/text.h"
 #include "agent/truncate.h"
 #include "extension/common/event.h"
 
@@ -100,6 +101,9 @@ typedef struct Batch {
     size_t sweep_count;
     size_t sweep_capacity;
     int64_t opened_at_ms; /* when the first message came; 0: empty */
+    Text offsets_sql;     /* tells the warehouse how far partitions are loaded; empty: it is not to be told */
+    Server server;        /* the loader's answer: the ClickHouse server that answered after the rows */
+    bool server_asked;
     bool loaded; /* the loader's answer: all but stopped tables is loaded, the letters are acknowledged */
 } Batch;
 

@@ -43,6 +43,8 @@ static const Option options[] = {
          "file whose first line is the password"),
     NUMBER("clickhouse", "timeout_s", clickhouse_timeout_s, "120", 1, 3600,
            "an insert that takes longer is tried again, in seconds"),
+    NUMBER("clickhouse", "rewind_s", clickhouse_rewind_s, "60", 0, 86400,
+           "a server that has started again may have lost what it took in so many seconds before"),
     NUMBER("batch", "max_rows", batch_max_rows, "50000", 1, 1000000, "rows of a batch"),
     NUMBER("batch", "max_bytes", batch_max_bytes, "16777216", 65536, 1073741824, "bytes of a batch"),
     NUMBER("batch", "max_delay_ms", batch_max_delay_ms, "1000", 1, 60000,
@@ -297,6 +299,14 @@ Status config_check(const Config *config, Error *error)
         return status_fail(error, STATUS_FATAL, "[log] format = %s: it takes text or json",
                            config->log_format);
     return STATUS_OK;
+}
+
+void config_group(const Config *config, char *name, size_t size)
+{
+    bool named = config->kafka_group[0] != '\0';
+
+    (void)snprintf(name, size, "%s%s", named ? config->kafka_group : "walhouse-agent-",
+                   named ? "" : config->kafka_topic_prefix);
 }
 
 static bool is_equal(const Config *a, const Config *b, const Option *option)

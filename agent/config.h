@@ -31,6 +31,7 @@ typedef struct Config {
     char *rules_salt_file;
     char *log_format;
     int64_t clickhouse_timeout_s;
+    int64_t clickhouse_rewind_s;
     int64_t batch_max_rows;
     int64_t batch_max_bytes;
     int64_t batch_max_delay_ms;
@@ -62,6 +63,9 @@ Status config_reread(const Config *running, const char *const *environment, Conf
 
 /* Are the settings complete and sensible together? */
 Status config_check(const Config *config, Error *error);
+
+/* The consumer group's name. */
+void config_group(const Config *config, char *name, size_t size);
 
 /* Puts the settings of the log in force. */
 void config_set_log(const Config *config);

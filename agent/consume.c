@@ -6,31 +6,24 @@
  *                        ^                  |
  *                        '-- not yet: consumer_tick()
  *
- * The schema topic is consume_schemas.c's, questions to the brokers are consume_lag.c's.
+ * The schema topic is consume_schemas.c's, where partitions begin is consume_assign.c's, questions to the
+ * brokers are consume_lag.c's.
  */
 #include "agent/consume.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/consume_internal.h"
 #include "agent/kafka_config.h"
 #include "extension/common/event.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define TOPICS_MAX         10000
 #define SUBSCRIBE_PAUSE_MS 200
 #define RECOMMIT_MS        1000
-
-int64_t consumer_now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- callbacks of librdkafka, all called from consumer_poll() and consumer_close() ---- */
 
@@ -72,59 +65,28 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic
         CommitState *state = find_commit(consumer, p->topic, p->partition);
 
         if (state && result == RD_KAFKA_RESP_ERR_NO_ERROR && p->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
-            p->offset > state->acked)
+            p->offset > state->acked && p->offset <= state->wanted)
             state->acked = p->offset;
     }
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
         atomic_fetch_add(&consumer->metrics->commits, 1);
 }
 
-/* What is no longer ours must not be committed by us again. */
-static void forget_commits(Consumer *consumer, const rd_kafka_topic_partition_list_t *partitions)
+void consumer_forget_commit(Consumer *consumer, const char *topic, int32_t partition)
 {
-    for (int i = 0; i < partitions->cnt; i++) {
-        CommitState *state =
-            find_commit(consumer, partitions->elems[i].topic, partitions->elems[i].partition);
+    CommitState *state = find_commit(consumer, topic, partition);
 
-        if (state)
-            state->wanted = state->acked = -1;
-    }
-}
-
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
-                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
-{
-    Consumer *consumer = opaque;
-    rd_kafka_error_t *error;
-
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        log_info("%d partitions assigned", partitions->cnt);
-        error = rd_kafka_incremental_assign(rk, partitions);
-    } else {
-        bool lost = rd_kafka_assignment_lost(rk);
-
-        log_info("%d partitions %s", partitions->cnt, lost ? "lost" : "revoked");
-        if (!lost)
-            consumer->revoke(consumer->revoke_context);
-        forget_commits(consumer, partitions);
-        error = rd_kafka_incremental_unassign(rk, partitions);
-    }
-    if (error) {
-        log_error("Kafka: rebalance: %s", rd_kafka_error_string(error));
-        rd_kafka_error_destroy(error);
-    }
+    if (state)
+        state->wanted = state->acked = -1;
 }
 
 /* ---- opening and closing ---- */
 
 static bool set_group_id(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
 {
-    const Config *config = consumer->config;
     char group[256];
 
-    (void)snprintf(group, sizeof group, "%s%s",
-                   config->kafka_group[0] ? config->kafka_group : "walhouse-agent-",
-                   config->kafka_group[0] ? "" : config->kafka_topic_prefix);
+    config_group(consumer->config, group, sizeof group);
     return kafka_conf_set(conf, "group.id", group, error);
 }
 
@@ -134,14 +96,15 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
     const Config *config = consumer->config;
 
     (void)snprintf(kbytes, sizeof kbytes, "%lld", (long long)config->kafka_queue_kbytes);
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_rebalance_cb(conf, consumer_on_rebalance);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_opaque(conf, consumer);
     return set_group_id(consumer, conf, error) &&
            kafka_conf_set(conf, "partition.assignment.strategy", "cooperative-sticky", error) &&
            kafka_conf_set(conf, "enable.auto.commit", "false", error) &&
            kafka_conf_set(conf, "enable.auto.offset.store", "false", error) &&
-           kafka_conf_set(conf, "auto.offset.reset", "earliest", error) &&
+           /* A gap is reported, not skipped. */
+           kafka_conf_set(conf, "auto.offset.reset", "error", error) &&
            kafka_conf_set(conf, "allow.auto.create.topics", "false", error) &&
            /* A killed agent's partitions are another's, or its own again, after this time. */
            kafka_conf_set(conf, "session.timeout.ms", "6000", error) &&
@@ -194,8 +157,7 @@ static rd_kafka_t *open_handle(Consumer *consumer, HandleKind kind, Error *error
     return rk;
 }
 
-Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context,
-                        Error *error)
+Consumer *consumer_open(const Config *config, Metrics *metrics, const ConsumerEvents *events, Error *error)
 {
     Consumer *consumer = calloc(1, sizeof *consumer);
 
@@ -206,8 +168,7 @@ Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke r
     }
     consumer->config = config;
     consumer->metrics = metrics;
-    consumer->revoke = revoke;
-    consumer->revoke_context = context;
+    consumer->events = *events;
     atomic_store(&consumer->schema_position, -1);
     (void)snprintf(consumer->dlq_topic, sizeof consumer->dlq_topic, "%.200s.__dlq",
                    config->kafka_topic_prefix);
@@ -335,7 +296,11 @@ size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int tim
     if (more > 0)
         count += (size_t)more;
     for (size_t i = 0; i < count; i++) {
-        if (messages[i]->err) {
+        if (messages[i]->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+            consumer->events.lost_place(consumer->events.context, rd_kafka_topic_name(messages[i]->rkt),
+                                        messages[i]->partition);
+            rd_kafka_message_destroy(messages[i]);
+        } else if (messages[i]->err) {
             log_warning("Kafka: %s", rd_kafka_message_errstr(messages[i]));
             rd_kafka_message_destroy(messages[i]);
         } else {
@@ -438,9 +403,14 @@ static rd_kafka_topic_partition_list_t *list_commits(Consumer *consumer)
     for (size_t i = 0; i < consumer->commit_count; i++) {
         const CommitState *state = &consumer->commits[i];
 
-        if (state->wanted > state->acked &&
-            rd_kafka_topic_partition_list_find(assigned, state->topic, state->partition))
-            rd_kafka_topic_partition_list_add(list, state->topic, state->partition)->offset = state->wanted;
+        rd_kafka_topic_partition_t *partition;
+
+        if (state->wanted <= state->acked ||
+            !rd_kafka_topic_partition_list_find(assigned, state->topic, state->partition))
+            continue;
+        partition = rd_kafka_topic_partition_list_add(list, state->topic, state->partition);
+        partition->offset = state->wanted;
+        consumer_mark_commit(partition);
     }
     rd_kafka_topic_partition_list_destroy(assigned);
     return list;
@@ -458,7 +428,7 @@ static void commit_wanted(Consumer *consumer, bool wait)
         else if (wait)
             on_commit(consumer->group, result, list, consumer);
     }
-    consumer->recommit_at_ms = consumer_now_ms() + RECOMMIT_MS;
+    consumer->recommit_at_ms = clock_ms() + RECOMMIT_MS;
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -475,7 +445,7 @@ void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t 
 
 void consumer_tick(Consumer *consumer)
 {
-    int64_t now = consumer_now_ms();
+    int64_t now = clock_ms();
     bool changed;
 
     (void)pthread_mutex_lock(&consumer->lock);

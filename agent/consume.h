@@ -16,6 +16,7 @@
 
 #include "agent/config.h"
 #include "agent/metrics.h"
+#include "agent/offsets.h"
 #include "agent/status.h"
 #include "extension/common/wire.h"
 
@@ -40,14 +41,21 @@ typedef struct PartitionOffset {
     int64_t offset;
 } PartitionOffset;
 
-/*
- * The revoke callback is called from consumer_poll() when partitions are about to be taken away: what is in
- * flight should be loaded and committed, or given up.
- */
-typedef void (*ConsumerRevoke)(void *context);
+/* Called from consumer_poll() and consumer_close(). */
+typedef struct ConsumerEvents {
+    /* Partitions are about to be taken away: what is in flight should be loaded and committed, or given up.
+     */
+    void (*revoke)(void *context);
+    /* Each start->start is to be filled in. Where it stays below 0 the partition is paused until
+     * consumer_place(). */
+    void (*assigned)(void *context, PartitionStart *starts, size_t count);
+    void (*unassigned)(void *context, const char *topic, int32_t partition);
+    /* What was to be read next is not in Kafka: nothing comes of it until consumer_place(). */
+    void (*lost_place)(void *context, const char *topic, int32_t partition);
+    void *context;
+} ConsumerEvents;
 
-Consumer *consumer_open(const Config *config, Metrics *metrics, ConsumerRevoke revoke, void *context,
-                        Error *error);
+Consumer *consumer_open(const Config *config, Metrics *metrics, const ConsumerEvents *events, Error *error);
 /* Leaves the group. Messages must have been released. */
 void consumer_close(Consumer *consumer);
 
@@ -71,6 +79,15 @@ void message_release(Message *message);
  * logged and left to the next owner's replay.
  */
 void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait);
+
+/* Goes on at other offsets, paused or not; what is not assigned is left out. Nothing is committed. false:
+ * try again. */
+bool consumer_place(Consumer *consumer, const PartitionOffset *offsets, size_t count);
+/* The first offset that Kafka has, and the next that it will give. */
+Status consumer_watermarks(Consumer *consumer, const char *topic, int32_t partition, int64_t *low,
+                           int64_t *high, Error *error);
+/* Fills in what Kafka knows, as before ConsumerEvents.assigned. STATUS_RETRY: some are not known. */
+Status consumer_ask_starts(Consumer *consumer, PartitionStart *starts, size_t count, Error *error);
 
 /* Stops fetching a topic and goes back to offset in a partition / fetches it again from there. */
 void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, int64_t offset);

@@ -1,5 +1,5 @@
 /*
- * consume_internal.h - what consume.c, consume_schemas.c and consume_lag.c share: the state of one Consumer.
+ * consume_internal.h - what consume.c and the other consume_*.c share: the state of one Consumer.
  */
 #ifndef WALHOUSE_AGENT_CONSUME_INTERNAL_H
 #define WALHOUSE_AGENT_CONSUME_INTERNAL_H
@@ -22,8 +22,7 @@ typedef struct CommitState {
 struct Consumer {
     const Config *config;
     Metrics *metrics;
-    ConsumerRevoke revoke;
-    void *revoke_context;
+    ConsumerEvents events;
     rd_kafka_t *group;
     rd_kafka_queue_t *queue;
     rd_kafka_t *schemas;
@@ -47,8 +46,13 @@ struct Consumer {
     int64_t subscribe_at_ms;
 };
 
-/* CLOCK_MONOTONIC in milliseconds. */
-int64_t consumer_now_ms(void);
+/* Called by librdkafka when partitions come or go. */
+void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                           rd_kafka_topic_partition_list_t *partitions, void *opaque);
+/* Nothing of the partition is to be committed any more, but for what is handed in from now on. */
+void consumer_forget_commit(Consumer *consumer, const char *topic, int32_t partition);
+/* Says with a commit that the warehouse has a row of the partition. */
+void consumer_mark_commit(rd_kafka_topic_partition_t *partition);
 
 /* The tables' topics, partition -1 each, and CONSUMER_OWN_TOPICS last if they are wanted: control and dead
  * letters. The caller destroys the list. */

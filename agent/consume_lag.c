@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "agent/consume_internal.h"
+#include "lib/clock.h"
 
 #define LOADED_POLL_MS 50
 #define QUESTION_MS    5000
@@ -14,7 +15,7 @@
 /* For one question to the brokers; never long, so that a thread that is told to stop does. */
 static int left_ms(int64_t until)
 {
-    int64_t left = until - consumer_now_ms();
+    int64_t left = until - clock_ms();
 
     return left < 1 ? 1 : left > QUESTION_MS ? QUESTION_MS : (int)left;
 }
@@ -27,7 +28,7 @@ static Status wait_for_schemas(Consumer *consumer, int64_t until, const atomic_b
     while (end > 0 && atomic_load(&consumer->schema_position) < end) {
         struct timespec pause = {.tv_nsec = 5000000};
 
-        if (consumer_now_ms() >= until || (stop && atomic_load(stop)))
+        if (clock_ms() >= until || (stop && atomic_load(stop)))
             return status_fail(error, STATUS_RETRY, "the schema topic has not been read to its end yet");
         (void)nanosleep(&pause, NULL);
     }
@@ -162,7 +163,7 @@ static Status measure_lag(Consumer *consumer, const rd_kafka_topic_partition_lis
 Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, void *context,
                     int64_t *messages, Error *error)
 {
-    int64_t until = consumer_now_ms() + timeout_ms;
+    int64_t until = clock_ms() + timeout_ms;
     rd_kafka_topic_partition_list_t *ends = NULL;
     Status status = wait_for_schemas(consumer, until, NULL, error);
 
@@ -177,7 +178,7 @@ Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, 
 
 Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_bool *stop, Error *error)
 {
-    int64_t until = consumer_now_ms() + timeout_ms;
+    int64_t until = clock_ms() + timeout_ms;
     rd_kafka_topic_partition_list_t *ends = NULL;
     int64_t messages = 1;
     Status status = wait_for_schemas(consumer, until, stop, error);
@@ -189,7 +190,7 @@ Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_boo
         if (status == STATUS_OK && messages > 0) {
             struct timespec pause = {.tv_nsec = LOADED_POLL_MS * 1000000L};
 
-            if (consumer_now_ms() >= until || atomic_load(stop))
+            if (clock_ms() >= until || atomic_load(stop))
                 status =
                     status_fail(error, STATUS_RETRY, "%lld messages are not loaded yet", (long long)messages);
             (void)nanosleep(&pause, NULL);

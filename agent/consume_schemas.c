@@ -4,6 +4,7 @@
  * The main thread reads; schema_position tells others how far it has come.
  */
 #include "agent/consume_internal.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define SCHEMA_RETRY_MS 500
@@ -47,9 +48,9 @@ static bool assign_schemas(Consumer *consumer)
 
     if (consumer->schemas_assigned)
         return true;
-    if (consumer_now_ms() < consumer->schemas_retry_at_ms)
+    if (clock_ms() < consumer->schemas_retry_at_ms)
         return false;
-    consumer->schemas_retry_at_ms = consumer_now_ms() + SCHEMA_RETRY_MS;
+    consumer->schemas_retry_at_ms = clock_ms() + SCHEMA_RETRY_MS;
     if (rd_kafka_query_watermark_offsets(consumer->asking, consumer->schema_topic, 0, &low, &high, 1000) !=
         RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
@@ -65,7 +66,7 @@ Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
                              void (*take)(void *context, const MessageView *message), void *context,
                              Error *error)
 {
-    int64_t until = consumer_now_ms() + timeout_ms;
+    int64_t until = clock_ms() + timeout_ms;
     int64_t end = timeout_ms > 0 ? consumer_schema_end(consumer, timeout_ms) : 0;
     bool assigned = assign_schemas(consumer);
 
@@ -78,7 +79,7 @@ Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
         return end == 0 ? STATUS_OK
                         : status_fail(error, STATUS_RETRY, "cannot read %s yet", consumer->schema_topic);
     for (;;) {
-        int64_t left = until - consumer_now_ms();
+        int64_t left = until - clock_ms();
         bool at_end = atomic_load(&consumer->schema_position) >= end;
         Message *message = rd_kafka_consumer_poll(consumer->schemas, at_end || left < 0 ? 0
                                                                      : left > 100       ? 100

@@ -362,6 +362,10 @@ Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
         "CREATE TABLE IF NOT EXISTS `_walhouse_sweeps` (table String, version UInt128, partition Int32, "
         "partitions Int32, time DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree ORDER BY (table, version, partition)",
+        "CREATE TABLE IF NOT EXISTS `_walhouse_offsets` (`group` String, topic String, topic_id String, "
+        "partition Int32, offset Int64, safe_offset Int64, server String, started Int64, "
+        "time DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "ENGINE = ReplacingMergeTree(time) ORDER BY (`group`, topic, partition)",
         "CREATE TABLE IF NOT EXISTS `_walhouse_statistics` (schema String, table String, source_rows Int64, "
         "exact Bool, "
         "source_lsn String, source_taken_at DateTime64(6, 'UTC'), warehouse_rows Int64, "

@@ -71,6 +71,7 @@ static void note_outcome(Loader *loader, Status status, const Error *error)
     if (reachable && !atomic_load(&loader->metrics->clickhouse_reachable))
         log_info("ClickHouse answers");
     if (status == STATUS_RETRY) {
+        loader->failed = true;
         note_retry(loader);
         metrics_set_error(loader->metrics, error->text);
         log_warning("%s; trying again", error->text);
@@ -156,7 +157,9 @@ static Status load_batch(Loader *loader, Batch *batch, Error *error)
 
     if (status == STATUS_OK)
         status = bring_letters(loader, batch, error);
-    return status == STATUS_OK ? mirror_letters(loader, batch, error) : status;
+    if (status == STATUS_OK)
+        status = mirror_letters(loader, batch, error);
+    return status == STATUS_OK ? load_offsets(loader, batch, error) : status;
 }
 
 static void *run(void *context)

@@ -21,7 +21,9 @@ struct Loader {
     Requests *requests;
     Breaker breaker;
     bool system_ready; /* the agent's own tables are there */
-    unsigned random;   /* for jitter */
+    bool failed;       /* a request, since the server was asked when it started */
+    int64_t ask_at_ms;
+    unsigned random; /* for jitter */
     pthread_t thread;
 
     pthread_mutex_t lock;
@@ -44,5 +46,9 @@ Status loader_persist(Loader *loader, LoaderStep step, void *context, Error *err
  * STATUS_RETRY: given up.
  */
 Status load_tables(Loader *loader, Batch *batch, Error *error);
+
+/* Asks the server when it started, where that is due, and tells it the batch's offsets. STATUS_RETRY: given
+ * up. */
+Status load_offsets(Loader *loader, Batch *batch, Error *error);
 
 #endif

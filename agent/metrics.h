@@ -56,6 +56,10 @@ typedef struct Metrics {
     atomic_uint_fast64_t commits;
     atomic_uint_fast64_t dead_letters[REASON_COUNT];
     atomic_uint_fast64_t schemas;
+    atomic_uint_fast64_t gaps; /* of partitions, in Kafka */
+    atomic_uint_fast64_t gap_messages;
+    atomic_uint_fast64_t warehouse_restarts;
+    atomic_uint_fast64_t rewound_messages;
     atomic_uint_fast64_t batch_rows; /* waiting in the batch being filled */
     Histogram insert_seconds;        /* observed in microseconds, as the other times */
     Histogram insert_rows;

@@ -110,6 +110,16 @@ static void put_flow(Text *text, Metrics *m)
                atomic_load(&m->bytes_loaded));
     put_number(text, "walhouse_agent_truncates_total", "counter",
                "Truncates and sweeps that were carried out.", atomic_load(&m->truncates));
+    put_number(text, "walhouse_agent_gaps_total", "counter",
+               "Times that what a partition should give next was not in Kafka any more.",
+               atomic_load(&m->gaps));
+    put_number(text, "walhouse_agent_gap_messages_total", "counter",
+               "Messages that were lost in gaps, as far as it is known.", atomic_load(&m->gap_messages));
+    put_number(text, "walhouse_agent_warehouse_restarts_total", "counter",
+               "Restarts of ClickHouse that were noticed, after which the last messages are read again.",
+               atomic_load(&m->warehouse_restarts));
+    put_number(text, "walhouse_agent_rewound_messages_total", "counter",
+               "Messages that were read again after such restarts.", atomic_load(&m->rewound_messages));
     put_number(text, "walhouse_agent_late_rows_total", "counter",
                "Rows that a truncate or a sweep had taken away before they came.",
                atomic_load(&m->late_rows));

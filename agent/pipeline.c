@@ -25,8 +25,10 @@
 #include "agent/dlq_mirror.h"
 #include "agent/lag.h"
 #include "agent/load.h"
+#include "agent/recover.h"
 #include "agent/statistics.h"
 #include "agent/stopped.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define POLL_MESSAGES_MAX 10000
@@ -48,6 +50,7 @@ struct Pipeline {
     Consumer *consumer;
     Statistics *statistics;
     Loader *loader;
+    Recovery *recovery;
     Batch batches[2];
     Batch *filling;
     Budget budget;
@@ -65,14 +68,6 @@ struct Pipeline {
     Status status;  /* STATUS_FATAL ends it */
     Error error;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void pause_ms(int64_t ms)
 {
@@ -237,7 +232,7 @@ static void take_message(Pipeline *p, const Message *message, const atomic_bool 
         return;
     }
     if (p->filling->opened_at_ms == 0)
-        p->filling->opened_at_ms = now_ms();
+        p->filling->opened_at_ms = clock_ms();
     if (is_letter)
         p->filling->dlq_messages++;
     else if (is_control(view.topic))
@@ -270,15 +265,30 @@ static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
 
 /* ---- batches ---- */
 
+static void finish(Pipeline *p, Batch *batch)
+{
+    /* The topics' names that were remembered belong to messages that go now. */
+    p->checked_topic = NULL;
+    batch_reset(batch, KEEP_BATCHES * (size_t)p->config->batch_max_bytes);
+}
+
 /* A batch that came back: its offsets are committed, but for those of stopped tables. */
 static void complete(Pipeline *p, Batch *batch, bool wait)
 {
     PartitionOffset *offsets = calloc(batch->partition_count + 1, sizeof *offsets);
     size_t count = 0;
     Error error;
-    Status status = offsets && batch->loaded
-                        ? stopped_take(&p->stopped, p->consumer, batch, p->filling, now_ms(), &error)
-                        : status_fail(&error, STATUS_FATAL, "a batch could not be loaded: out of memory");
+    Status status = STATUS_OK;
+
+    /* A warehouse that has started again may have lost what was loaded before: that is read again first. */
+    if (batch->loaded && !recovery_take(p->recovery, batch)) {
+        free(offsets);
+        finish(p, batch);
+        return;
+    }
+    status = offsets && batch->loaded
+                 ? stopped_take(&p->stopped, p->consumer, batch, p->filling, clock_ms(), &error)
+                 : status_fail(&error, STATUS_FATAL, "a batch could not be loaded: out of memory");
 
     /* Later batches must not be committed past this one, so there is no going on without it. */
     if (status != STATUS_OK)
@@ -286,8 +296,10 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
     for (size_t i = 0; status == STATUS_OK && i < batch->partition_count; i++) {
         const PartitionRange *range = &batch->partitions[i];
 
-        if (!stopped_has(&p->stopped, range->topic, range->partition))
-            offsets[count++] = (PartitionOffset){range->topic, range->partition, range->next};
+        if (stopped_has(&p->stopped, range->topic, range->partition))
+            continue;
+        offsets[count] = (PartitionOffset){range->topic, range->partition, range->next};
+        recovery_loaded(p->recovery, &offsets[count++], clock_ms());
     }
     lag_note_loaded(&p->metrics->lag_times, batch, p->filling, offsets, count);
     /* Of a stopped one everything before its first message is done. */
@@ -300,9 +312,7 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
     if (count > 0)
         consumer_commit(p->consumer, offsets, count, wait);
     free(offsets);
-    /* The topics' names that were remembered belong to messages that go now. */
-    p->checked_topic = NULL;
-    batch_reset(batch, KEEP_BATCHES * (size_t)p->config->batch_max_bytes);
+    finish(p, batch);
 }
 
 static void take_loaded(Pipeline *p, int timeout_ms, bool wait)
@@ -316,6 +326,7 @@ static void take_loaded(Pipeline *p, int timeout_ms, bool wait)
 static void give(Pipeline *p)
 {
     lag_note_taken(&p->metrics->lag_times, p->filling);
+    recovery_give(p->recovery, p->filling, clock_ms());
     loader_give(p->loader, p->filling);
     p->filling = p->filling == &p->batches[0] ? &p->batches[1] : &p->batches[0];
     atomic_store(&p->metrics->batch_rows, 0);
@@ -325,11 +336,17 @@ static void give(Pipeline *p)
  * row has waited long. */
 static void give_when_due(Pipeline *p)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
     bool due;
 
-    if (p->filling->message_count == 0 || !loader_is_idle(p->loader))
+    if (!loader_is_idle(p->loader))
         return;
+    if (p->filling->message_count == 0) {
+        /* Nothing comes, and the warehouse does not know all that it should. */
+        if (recovery_is_due(p->recovery, now, false))
+            give(p);
+        return;
+    }
     due = batch_is_full(p) || now - p->filling->opened_at_ms >= p->config->batch_max_delay_ms;
     if (due || (p->drained && budget_take(&p->budget, now)))
         give(p);
@@ -339,20 +356,41 @@ static void give_when_due(Pipeline *p)
  */
 static bool flush(Pipeline *p, int timeout_ms)
 {
-    int64_t until = now_ms() + timeout_ms;
+    int64_t until = clock_ms() + timeout_ms;
 
     for (;;) {
-        int64_t left = until - now_ms();
+        int64_t left = until - clock_ms();
 
         take_loaded(p, left > 0 ? (int)left : 0, true);
         if (loader_is_idle(p->loader)) {
-            if (p->filling->message_count == 0)
+            if (p->filling->message_count == 0 && !recovery_is_due(p->recovery, clock_ms(), true))
                 return true;
             give(p);
         } else if (left <= 0) {
             return false;
         }
     }
+}
+
+static void on_assigned(void *context, PartitionStart *starts, size_t count)
+{
+    const Pipeline *p = context;
+
+    recovery_assigned(p->recovery, starts, count);
+}
+
+static void on_unassigned(void *context, const char *topic, int32_t partition)
+{
+    const Pipeline *p = context;
+
+    recovery_unassigned(p->recovery, topic, partition);
+}
+
+static void on_lost_place(void *context, const char *topic, int32_t partition)
+{
+    const Pipeline *p = context;
+
+    recovery_lost_place(p->recovery, topic, partition);
 }
 
 /*
@@ -375,7 +413,7 @@ static void on_revoke(void *context)
  * agent lives. */
 static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
 
     if (p->blocked_since_ms == 0)
         p->blocked_since_ms = now;
@@ -400,6 +438,18 @@ static void go_on(Pipeline *p)
     p->paused_all = false;
 }
 
+/* To where the warehouse cannot have lost anything. false: not yet. */
+static bool go_back(Pipeline *p)
+{
+    take_loaded(p, BLOCKED_WAIT_MS, false);
+    if (!loader_is_idle(p->loader))
+        return false;
+    finish(p, p->filling);
+    /* They find out anew. */
+    stopped_fini(&p->stopped);
+    return recovery_rewind(p->recovery, p->consumer, clock_ms());
+}
+
 static int poll_timeout(const Pipeline *p)
 {
     return p->filling->message_count > 0 || !loader_is_idle(p->loader) ? POLL_WAITING_MS : POLL_IDLE_MS;
@@ -410,7 +460,10 @@ static void turn(Pipeline *p, const atomic_bool *stop)
     look_for_schemas(p);
     log_tick();
     consumer_tick(p->consumer);
-    stopped_retry(&p->stopped, p->consumer, now_ms());
+    if (recovery_wants_rewind(p->recovery) && !go_back(p))
+        return;
+    recovery_tick(p->recovery, p->consumer, p->batches, clock_ms());
+    stopped_retry(&p->stopped, p->consumer, clock_ms());
     if (batch_is_full(p) && !loader_is_idle(p->loader)) {
         wait_for_loader(p, stop);
         return;
@@ -535,6 +588,11 @@ Registry *pipeline_registry(Pipeline *p)
 Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
 {
     Pipeline *p = calloc(1, sizeof *p);
+    const ConsumerEvents events = {.revoke = on_revoke,
+                                   .assigned = on_assigned,
+                                   .unassigned = on_unassigned,
+                                   .lost_place = on_lost_place,
+                                   .context = p};
 
     if (p) {
         p->config = config;
@@ -542,7 +600,7 @@ Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
         p->filling = &p->batches[0];
         batch_init(&p->batches[0]);
         batch_init(&p->batches[1]);
-        budget_init(&p->budget, config->batch_max_parts_per_second, now_ms());
+        budget_init(&p->budget, config->batch_max_parts_per_second, clock_ms());
         p->messages = calloc(POLL_MESSAGES_MAX, sizeof *p->messages);
         p->registry = registry_new(config);
     }
@@ -551,7 +609,8 @@ Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
         pipeline_close(p);
         return NULL;
     }
-    p->consumer = consumer_open(config, metrics, on_revoke, p, error);
+    p->recovery = recovery_open(config, metrics, p->registry, error);
+    p->consumer = p->recovery ? consumer_open(config, metrics, &events, error) : NULL;
     p->statistics = p->consumer ? statistics_start(config, p->consumer, p->registry, error) : NULL;
     p->loader = p->statistics ? loader_start(config, metrics, error) : NULL;
     if (p->loader == NULL) {
@@ -571,6 +630,7 @@ void pipeline_close(Pipeline *p)
     batch_fini(&p->batches[0]);
     batch_fini(&p->batches[1]);
     consumer_close(p->consumer);
+    recovery_close(p->recovery);
     registry_free(p->registry);
     rules_free(p->rules);
     stopped_fini(&p->stopped);

@@ -132,10 +132,10 @@ static bool create_topic(Producer *producer, const char *name, int partitions, b
 
 static bool create_topics(Producer *producer)
 {
-    static const char *const suffixes[] = {"__schema", "__control", "__dlq"};
+    static const char *const suffixes[] = {"__schema", "__control", "__dlq", "__requests"};
     char name[WH_TOPIC_BYTES_MAX + 1];
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         (void)snprintf(name, sizeof name, "%s.%s", producer->options->prefix, suffixes[i]);
         if (!create_topic(producer, name, 1, i == 0))
             return false;

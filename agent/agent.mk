@@ -9,13 +9,14 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	clickhouse ddl history load load_tables \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
+AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)
 
 PROGRAMS += $(BUILD)/bin/walhouse-agent $(BUILD)/man/walhouse-agent.1
 
-AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd))$(AGENT_LIBS)
+AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson libmicrohttpd liblz4 libzstd))$(AGENT_LIBS)
 
 CRYPTO_LIBS := -lcrypto
 # What a schema becomes: needed wherever the registry is.
@@ -60,12 +61,18 @@ UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test 
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_metrics_test $(BUILD)/tests/agent_filter_test \
 	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test \
 	$(BUILD)/tests/agent_rowmap_test $(BUILD)/tests/agent_shape_test
+UNIT_TESTS += $(BUILD)/tests/agent_clickhouse_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
 		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
-		$(BUILD)/obj/lib/log_limit.o
+		$(BUILD)/obj/lib/log_limit.o $(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/compress.o
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -llz4 -lzstd -lcmocka
+
+$(BUILD)/tests/agent_clickhouse_test: $(BUILD)/obj/agent/clickhouse_test.o $(BUILD)/obj/agent/clickhouse_fault.o \
+		$(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/compress.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -llz4 -lzstd -lcmocka
 
 $(BUILD)/tests/agent_table_state_test: $(BUILD)/obj/agent/table_state_test.o $(BUILD)/obj/agent/table_state.o
 	@mkdir -p $(@D)

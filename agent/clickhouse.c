@@ -8,31 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
+#include "agent/clickhouse_settings.h"
+#include "agent/compress.h"
+#include "agent/endpoints.h"
 #include "agent/text.h"
 
 #define ANSWER_BYTES_MAX   (64u << 20)
 #define CONNECT_TIMEOUT_MS 5000L
-
-/*
- * A row counts only when the server has written it (no async inserts), an equal block is not dropped because
- * it was seen before (versions do that), and no value is made up: not from NULL, not for an unknown field,
- * not for an unreadable row.
- */
-static const char *const settings =
-    "async_insert=0&insert_deduplicate=0&input_format_null_as_default=0&insert_null_as_default=0"
-    "&input_format_skip_unknown_fields=0&input_format_with_names_use_header=1&input_format_with_types_use_"
-    "header=1"
-    "&input_format_defaults_for_omitted_fields=1&input_format_allow_errors_num=0&input_format_allow_errors_"
-    "ratio=0"
-    "&session_timezone=UTC&output_format_json_quote_64bit_integers=0";
+#define COMPRESS_BYTES_MIN 4096 /* less is one packet or three */
 
 struct ClickHouse {
     const Config *config;
+    Endpoints endpoints;
     CURL *curl;
     struct curl_slist *headers;
+    struct curl_slist *encoded; /* the same, with Content-Encoding before them */
+    Compression compression;
+    Compressor compressor;
+    bool without_recent; /* settings: the server is too old for them */
     Text url;
     Text answer;
+    Fault fault;
     int exception_code;
     atomic_bool cancelled;
     char curl_error[CURL_ERROR_SIZE];
@@ -86,6 +84,24 @@ static bool add_header(ClickHouse *client, const char *header)
     return true;
 }
 
+static Compression encoding_of(Compression configured)
+{
+    return configured == COMPRESSION_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_LZ4;
+}
+
+/* The headers of an encoded body: one more before the others, which it does not own. */
+static bool add_encoded(ClickHouse *client)
+{
+    char header[64];
+
+    (void)snprintf(header, sizeof header, "Content-Encoding: %s",
+                   compression_name(encoding_of(client->compression)));
+    client->encoded = curl_slist_append(NULL, header);
+    if (client->encoded)
+        client->encoded->next = client->headers;
+    return client->encoded != NULL;
+}
+
 /* Credentials go in headers, never in the URL, which servers log. */
 static bool add_credentials(ClickHouse *client)
 {
@@ -107,14 +123,30 @@ static bool add_credentials(ClickHouse *client)
     return ok;
 }
 
+/* Certificates are verified unless the configuration says otherwise. */
+static bool set_up_tls(ClickHouse *client)
+{
+    const Config *config = client->config;
+    CURL *curl = client->curl;
+    bool verify = strcmp(config->clickhouse_verify, "no") != 0;
+
+    return curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L) == CURLE_OK &&
+           (config->clickhouse_ca_file[0] == '\0' ||
+            curl_easy_setopt(curl, CURLOPT_CAINFO, config->clickhouse_ca_file) == CURLE_OK) &&
+           (config->clickhouse_cert_file[0] == '\0' ||
+            curl_easy_setopt(curl, CURLOPT_SSLCERT, config->clickhouse_cert_file) == CURLE_OK) &&
+           (config->clickhouse_key_file[0] == '\0' ||
+            curl_easy_setopt(curl, CURLOPT_SSLKEY, config->clickhouse_key_file) == CURLE_OK);
+}
+
 static bool set_up(ClickHouse *client)
 {
     CURL *curl = client->curl;
 
-    return add_header(client, "Expect:") && add_header(client, "Content-Type: application/octet-stream") &&
-           add_credentials(client) &&
-           curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
+    return set_up_tls(client) && add_header(client, "Expect:") &&
+           add_header(client, "Content-Type: application/octet-stream") && add_credentials(client) &&
+           add_encoded(client) && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
@@ -137,6 +169,11 @@ ClickHouse *clickhouse_open(const Config *config, Error *error)
 
     if (client) {
         client->config = config;
+        if (endpoints_parse(&client->endpoints, config->clickhouse_url, error) != STATUS_OK ||
+            !compression_parse(config->clickhouse_compression, &client->compression)) {
+            free(client);
+            return NULL; /* config_check() has said so before */
+        }
         client->curl = curl_easy_init();
     }
     if (client == NULL || client->curl == NULL || !set_up(client)) {
@@ -153,7 +190,11 @@ void clickhouse_close(ClickHouse *client)
     if (client == NULL)
         return;
     curl_easy_cleanup(client->curl);
+    if (client->encoded)
+        client->encoded->next = NULL;
+    curl_slist_free_all(client->encoded);
     curl_slist_free_all(client->headers);
+    compressor_fini(&client->compressor);
     text_free(&client->url);
     text_free(&client->answer);
     free(client);
@@ -169,6 +210,11 @@ int clickhouse_exception_code(const ClickHouse *client)
     return client->exception_code;
 }
 
+Fault clickhouse_fault(const ClickHouse *client)
+{
+    return client->fault;
+}
+
 static void append_parameter(ClickHouse *client, const char *name, const char *value)
 {
     char *escaped = curl_easy_escape(client->curl, value, 0);
@@ -176,107 +222,138 @@ static void append_parameter(ClickHouse *client, const char *name, const char *v
     if (escaped == NULL)
         client->url.failed = true;
     else
-        text_appendf(&client->url, "&%s=%s", name, escaped);
+        text_appendf(&client->url, "%s=%s&", name, escaped);
     curl_free(escaped);
 }
 
-static bool build_url(ClickHouse *client, const char *database, const char *query)
-{
-    const char *base = client->config->clickhouse_url;
-    size_t size = strlen(base);
+/* A statement, or an insert with its data. */
+typedef struct Request {
+    const char *database;
+    const char *query; /* NULL: the body is the statement */
+    const void *body;
+    size_t size;
+} Request;
 
-    while (size > 0 && base[size - 1] == '/')
-        size--;
+static bool build_url(ClickHouse *client, const Request *request)
+{
     text_clear(&client->url);
-    text_append(&client->url, base, size);
-    text_appendf(&client->url, "/?%s", settings);
-    if (database == NULL)
-        database = client->config->clickhouse_database;
-    if (database[0])
-        append_parameter(client, "database", database);
-    if (query)
-        append_parameter(client, "query", query);
+    text_appendf(&client->url, "%s/?", endpoints_current(&client->endpoints)->url);
+    clickhouse_settings_append(&client->url, client->config, !client->without_recent);
+    if (request->database[0])
+        append_parameter(client, "database", request->database);
+    if (request->query)
+        append_parameter(client, "query", request->query);
     return !client->url.failed;
 }
 
-/*
- * ClickHouse's exception codes (src/Common/ErrorCodes.cpp) for data that do not fit, and for statements that
- * do not fit the tables. Everything else is taken for a passing trouble of the server.
- */
-static Status classify(int code)
+static bool is_to_be_encoded(const ClickHouse *client, const Request *request)
 {
-    static const int of_the_data[] = {6,   /* CANNOT_PARSE_TEXT */
-                                      26,  /* CANNOT_PARSE_QUOTED_STRING */
-                                      27,  /* CANNOT_PARSE_INPUT_ASSERTION_FAILED */
-                                      32,  /* ATTEMPT_TO_READ_AFTER_EOF */
-                                      33,  /* CANNOT_READ_ALL_DATA */
-                                      38,  /* CANNOT_PARSE_DATE */
-                                      41,  /* CANNOT_PARSE_DATETIME */
-                                      69,  /* ARGUMENT_OUT_OF_BOUND */
-                                      72,  /* CANNOT_PARSE_NUMBER */
-                                      117, /* INCORRECT_DATA */
-                                      131, /* TOO_LARGE_STRING_SIZE */
-                                      321, /* VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE */
-                                      349, /* CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN */
-                                      469 /* VIOLATED_CONSTRAINT */};
-    static const int of_the_table[] = {8,  /* THERE_IS_NO_COLUMN */
-                                       10, /* NOT_FOUND_COLUMN_IN_BLOCK */
-                                       16, /* NO_SUCH_COLUMN_IN_TABLE */
-                                       44, /* ILLEGAL_COLUMN */
-                                       47, /* UNKNOWN_IDENTIFIER */
-                                       50, /* UNKNOWN_TYPE */
-                                       53, /* TYPE_MISMATCH */
-                                       57, /* TABLE_ALREADY_EXISTS */
-                                       60, /* UNKNOWN_TABLE */
-                                       62, /* SYNTAX_ERROR */
-                                       70, /* CANNOT_CONVERT_TYPE */
-                                       81, /* UNKNOWN_DATABASE */
-                                       524 /* ALTER_OF_COLUMN_IS_FORBIDDEN */};
-
-    for (size_t i = 0; i < sizeof of_the_data / sizeof of_the_data[0]; i++)
-        if (code == of_the_data[i])
-            return STATUS_REJECT;
-    for (size_t i = 0; i < sizeof of_the_table / sizeof of_the_table[0]; i++)
-        if (code == of_the_table[i])
-            return STATUS_STOP;
-    return STATUS_RETRY;
+    if (request->query == NULL || request->size < COMPRESS_BYTES_MIN)
+        return false;
+    return client->compression == COMPRESSION_AUTO ? !endpoints_current(&client->endpoints)->is_local
+                                                   : client->compression != COMPRESSION_NONE;
 }
 
-static Status perform(ClickHouse *client, const void *data, size_t size, Error *error)
+static bool set_body(ClickHouse *client, const Request *request)
 {
+    bool encoded = is_to_be_encoded(client, request);
+    const void *body = request->body;
+    size_t size = request->size;
+
+    if (encoded) {
+        if (!compressor_run(&client->compressor, encoding_of(client->compression), body, size))
+            return false;
+        body = client->compressor.data;
+        size = client->compressor.size;
+    }
+    return curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, encoded ? client->encoded : client->headers) ==
+               CURLE_OK &&
+           curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) == CURLE_OK &&
+           curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, body) == CURLE_OK;
+}
+
+/* Of servers before 19 the answer's text alone has the code. */
+static void read_code(ClickHouse *client)
+{
+    static const char prefix[] = "Code: ";
+
+    if (client->exception_code == 0 && strncmp(client->answer.data, prefix, sizeof prefix - 1) == 0)
+        client->exception_code = (int)strtol(client->answer.data + sizeof prefix - 1, NULL, 10);
+}
+
+/* One request to the current server. */
+static Status perform(ClickHouse *client, const Request *request, Error *error)
+{
+    const char *url = endpoints_current(&client->endpoints)->url;
     CURLcode result;
     long http_status = 0;
 
     text_clear(&client->answer);
+    client->fault = FAULT_OTHER;
     client->exception_code = 0;
     client->curl_error[0] = '\0';
-    if (curl_easy_setopt(client->curl, CURLOPT_URL, client->url.data) != CURLE_OK ||
-        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) != CURLE_OK ||
-        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, data) != CURLE_OK)
+    if (!build_url(client, request) || !set_body(client, request) ||
+        curl_easy_setopt(client->curl, CURLOPT_URL, client->url.data) != CURLE_OK)
         return status_fail(error, STATUS_RETRY, "out of memory");
     result = curl_easy_perform(client->curl);
-    if (result != CURLE_OK)
-        return status_fail(error, STATUS_RETRY, "ClickHouse at %s: %s", client->config->clickhouse_url,
+    if (result != CURLE_OK) {
+        client->fault = FAULT_AWAY;
+        return status_fail(error, STATUS_RETRY, "ClickHouse at %s: %s", url,
                            client->curl_error[0] ? client->curl_error : curl_easy_strerror(result));
+    }
     (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http_status);
     text_append(&client->answer, "", 0);
     if (client->answer.failed)
         return status_fail(error, STATUS_RETRY, "out of memory");
-    if (http_status == 200 && client->exception_code == 0)
+    if (http_status != 200)
+        read_code(client);
+    client->fault = fault_of(client->exception_code, http_status, client->answer.data);
+    if (client->fault == FAULT_NONE)
         return STATUS_OK;
     client->answer.data[strcspn(client->answer.data, "\n")] = '\0';
-    return status_fail(error, classify(client->exception_code), "ClickHouse at %s: HTTP %ld: %s",
-                       client->config->clickhouse_url, http_status, client->answer.data);
+    return status_fail(error, fault_status(client->fault, client->exception_code),
+                       "ClickHouse at %.100s: HTTP %ld: %.280s%s", url, http_status, client->answer.data,
+                       fault_advice(client->fault));
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
+}
+
+/* Asks one server after the other, each once, while it is the server's own fault that it does not answer. */
+static Status ask(ClickHouse *client, const Request *request, Error *error)
+{
+    Status status = STATUS_RETRY;
+
+    for (size_t tries = 0; tries < client->endpoints.count; tries++) {
+        status = perform(client, request, error);
+        if (clickhouse_settings_unknown(client->exception_code) && !client->without_recent) {
+            client->without_recent = true;
+            status = perform(client, request, error);
+        }
+        if (atomic_load(&client->cancelled))
+            break;
+        if (!fault_is_of_the_server(client->fault, client->exception_code)) {
+            endpoints_answered(&client->endpoints);
+            break;
+        }
+        endpoints_failed(&client->endpoints, now_ms());
+    }
+    return status;
 }
 
 Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body,
                         size_t *size, Error *error)
 {
-    Status status;
+    Request request = {.database = database ? database : client->config->clickhouse_database,
+                       .body = sql,
+                       .size = strlen(sql)};
+    Status status = ask(client, &request, error);
 
-    if (!build_url(client, database, NULL))
-        return status_fail(error, STATUS_RETRY, "out of memory");
-    status = perform(client, sql, strlen(sql), error);
     if (body)
         *body = status == STATUS_OK ? client->answer.data : "";
     if (size)
@@ -286,7 +363,8 @@ Status clickhouse_query(ClickHouse *client, const char *database, const char *sq
 
 Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, size_t size, Error *error)
 {
-    if (!build_url(client, NULL, sql))
-        return status_fail(error, STATUS_RETRY, "out of memory");
-    return perform(client, data, size, error);
+    Request request = {
+        .database = client->config->clickhouse_database, .query = sql, .body = data, .size = size};
+
+    return ask(client, &request, error);
 }

@@ -2,8 +2,14 @@
  * clickhouse.h - statements and inserts over ClickHouse's HTTP interface; clickhouse.c is the only file that
  * knows libcurl.
  *
+ *      statement --> settings (clickhouse_settings.c) --> body (compress.c) --> server (endpoints.c) -->
+ * answer ^                       |
+ *                                                                                 '-- next -- fault
+ * (clickhouse_fault.c)
+ *
  * A client is one connection (kept alive) and belongs to one thread. Every request carries the settings that
- * correctness rests on, whatever the server's profile says.
+ * correctness rests on, whatever the server's profile says. It goes to the server that answered last; where
+ * that one is at fault, to each other one once.
  */
 #ifndef WALHOUSE_AGENT_CLICKHOUSE_H
 #define WALHOUSE_AGENT_CLICKHOUSE_H
@@ -11,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/clickhouse_fault.h"
 #include "agent/config.h"
 #include "agent/status.h"
 
@@ -38,5 +45,7 @@ void clickhouse_cancel(ClickHouse *client);
 
 /* ClickHouse's exception code of the last request, 0 for none. */
 int clickhouse_exception_code(const ClickHouse *client);
+/* What was wrong with the last request. */
+Fault clickhouse_fault(const ClickHouse *client);
 
 #endif

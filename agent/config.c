@@ -8,8 +8,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent/compress.h"
 #include "agent/config_internal.h"
+#include "agent/endpoints.h"
 #include "agent/nearest.h"
 #include "lib/ini.h"
 #include "lib/log.h"
@@ -35,12 +38,23 @@ static const Option options[] = {
          "librdkafka properties, name=value a line (SASL, TLS)"),
     NUMBER("kafka", "queue_kbytes", kafka_queue_kbytes, "16384", 1024, 1048576,
            "memory for messages fetched ahead, in KiB"),
-    TEXT("clickhouse", "url", clickhouse_url, "http://127.0.0.1:8123", "the HTTP interface"),
+    TEXT("clickhouse", "url", clickhouse_url, "http://127.0.0.1:8123",
+         "the HTTP interface; several servers of the same data separated by commas"),
     TEXT("clickhouse", "database", clickhouse_database, "default",
          "database of the tables; created if it is not there"),
     TEXT("clickhouse", "user", clickhouse_user, "", "user; empty: the server's default"),
     TEXT("clickhouse", "password_file", clickhouse_password_file, "",
          "file whose first line is the password"),
+    TEXT("clickhouse", "ca_file", clickhouse_ca_file, "",
+         "certificates that sign the server's, PEM; empty: the system's"),
+    TEXT("clickhouse", "cert_file", clickhouse_cert_file, "",
+         "the agent's own certificate, PEM; empty: none"),
+    TEXT("clickhouse", "key_file", clickhouse_key_file, "", "its key, PEM; empty: in cert_file"),
+    TEXT("clickhouse", "verify", clickhouse_verify, "yes", "yes, or no: any certificate is taken"),
+    TEXT("clickhouse", "compression", clickhouse_compression, "auto",
+         "of inserts: lz4, zstd, none, or auto: lz4 when the server is on another machine"),
+    TEXT("clickhouse", "cluster", clickhouse_cluster, "",
+         "name of a cluster: replicated and distributed tables; empty: one server"),
     NUMBER("clickhouse", "timeout_s", clickhouse_timeout_s, "120", 1, 3600,
            "an insert that takes longer is tried again, in seconds"),
     NUMBER("clickhouse", "rewind_s", clickhouse_rewind_s, "60", 0, 86400,
@@ -274,6 +288,28 @@ Status config_read(Config *config, const char *path, const char *const *environm
     return status == STATUS_OK ? rules_finish(config->rules, config->rules_salt_file, error) : status;
 }
 
+static Status check_clickhouse(const Config *config, Error *error)
+{
+    const char *const files[][2] = {{"ca_file", config->clickhouse_ca_file},
+                                    {"cert_file", config->clickhouse_cert_file},
+                                    {"key_file", config->clickhouse_key_file}};
+    Endpoints endpoints;
+    Compression compression;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i][1][0] && access(files[i][1], R_OK) != 0)
+            return status_fail(error, STATUS_FATAL, "cannot read [clickhouse] %s %s: %s", files[i][0],
+                               files[i][1], strerror(errno));
+    if (strcmp(config->clickhouse_verify, "yes") != 0 && strcmp(config->clickhouse_verify, "no") != 0)
+        return status_fail(error, STATUS_FATAL, "[clickhouse] verify = %s: it takes yes or no",
+                           config->clickhouse_verify);
+    if (!compression_parse(config->clickhouse_compression, &compression))
+        return status_fail(error, STATUS_FATAL,
+                           "[clickhouse] compression = %s: it takes auto, none, lz4 or zstd",
+                           config->clickhouse_compression);
+    return endpoints_parse(&endpoints, config->clickhouse_url, error);
+}
+
 Status config_check(const Config *config, Error *error)
 {
     LogLevel level;
@@ -287,11 +323,8 @@ Status config_check(const Config *config, Error *error)
         return status_fail(error, STATUS_FATAL,
                            "[clickhouse] url holds an @: a user is set by [clickhouse] user, a password by "
                            "password_file, because addresses are logged");
-    if (strncmp(config->clickhouse_url, "http://", 7) != 0 &&
-        strncmp(config->clickhouse_url, "https://", 8) != 0)
-        return status_fail(error, STATUS_FATAL,
-                           "[clickhouse] url = %s: it takes http://host:port or https://host:port",
-                           config->clickhouse_url);
+    if (check_clickhouse(config, error) != STATUS_OK)
+        return STATUS_FATAL;
     if (!log_level_parse(config->log_level, &level))
         return status_fail(error, STATUS_FATAL, "[log] level = %s: it takes debug, info, warning or error",
                            config->log_level);

@@ -24,6 +24,12 @@ typedef struct Config {
     char *clickhouse_user;
     char *clickhouse_password_file;
     char *clickhouse_password; /* read from the file; never logged */
+    char *clickhouse_ca_file;
+    char *clickhouse_cert_file;
+    char *clickhouse_key_file;
+    char *clickhouse_verify;
+    char *clickhouse_compression;
+    char *clickhouse_cluster; /* "": one server, or servers that replicate by themselves */
     char *http_listen;
     char *http_dashboard;
     char *http_queries;

@@ -342,6 +342,28 @@ Status ddl_ensure(ClickHouse *client, TableSchema *table, Error *error)
     return status;
 }
 
+/* A user that may not create databases is no trouble where the database is there. */
+static Status ensure_database(ClickHouse *client, const Config *config, Error *error)
+{
+    Text sql = {0};
+    size_t size = 0;
+    Status status;
+
+    text_appendf(&sql, "SELECT 1 FROM system.databases WHERE name = ");
+    text_append_literal(&sql, config->clickhouse_database, strlen(config->clickhouse_database));
+    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
+                        : clickhouse_query(client, "", sql.data, NULL, &size, error);
+    if (status == STATUS_OK && size == 0) {
+        text_clear(&sql);
+        text_appendf(&sql, "CREATE DATABASE IF NOT EXISTS ");
+        append_name(&sql, config->clickhouse_database);
+        status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
+                            : clickhouse_query(client, "", sql.data, NULL, NULL, error);
+    }
+    text_free(&sql);
+    return status;
+}
+
 /* The columns that a mirror of 0.1.0 does not have, each after before, with between between them. */
 #define DEAD_LETTERS_ADDED(before, between)                                                                  \
     before "key String" between before "dlq_partition Int32 DEFAULT -1" between before                       \
@@ -373,14 +395,8 @@ Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
         "ENGINE = MergeTree ORDER BY (schema, table, source_taken_at) TTL toDateTime(source_taken_at) + "
         "INTERVAL 7 DAY",
     };
-    Text sql = {0};
-    Status status;
+    Status status = ensure_database(client, config, error);
 
-    text_appendf(&sql, "CREATE DATABASE IF NOT EXISTS ");
-    append_name(&sql, config->clickhouse_database);
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(client, "", sql.data, NULL, NULL, error);
-    text_free(&sql);
     for (size_t i = 0; i < sizeof tables / sizeof tables[0] && status == STATUS_OK; i++)
         status = clickhouse_query(client, NULL, tables[i], NULL, NULL, error);
     return status;

@@ -1,4 +1,4 @@
-/* The request's body as it arrives: plain or gzip, handed on in pieces of bounded size. */
+/* The request's body as it arrives: plain, gzip, zstd or lz4, handed on in pieces of bounded size. */
 #ifndef WAREHOUSE_BODY_H
 #define WAREHOUSE_BODY_H
 
@@ -16,12 +16,12 @@ typedef bool (*body_receive)(void *receiver, const char *data, size_t bytes);
  * the caller's, for body_free. False with an exception (48, HTTP 501) for an encoding that is not known. */
 bool body_open(struct body_decoder **decoder, const char *encoding, struct exception *e);
 
-/* Decodes a piece. False when the receiver stopped, or, with an exception in e, when the bytes are no gzip.
- */
+/* Decodes a piece. False when the receiver stopped, or, with an exception in e, when the bytes are not of
+ * that encoding. */
 bool body_decode(struct body_decoder *decoder, const char *data, size_t bytes, body_receive receive,
                  void *receiver, struct exception *e);
 
-/* At the end of the body. False with an exception when a gzip stream is cut short. */
+/* At the end of the body. False with an exception when an encoded body is cut short. */
 bool body_finish(const struct body_decoder *decoder, struct exception *e);
 void body_free(struct body_decoder *decoder);
 

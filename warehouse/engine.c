@@ -28,7 +28,9 @@
 #include <string.h>
 #include <time.h>
 
-#define CONNECT_ARGUMENTS_MAX 6
+#define OWN_ARGUMENTS_MAX     6
+#define FILE_ARGUMENTS_MAX    200
+#define CONNECT_ARGUMENTS_MAX (OWN_ARGUMENTS_MAX + FILE_ARGUMENTS_MAX)
 #define ARGUMENT_BYTES_MAX    4200
 
 struct engine {
@@ -36,6 +38,8 @@ struct engine {
     char path_argument[ARGUMENT_BYTES_MAX];
     char memory_argument[64];
     char threads_argument[64];
+    char *file_arguments[FILE_ARGUMENTS_MAX];
+    int file_argument_count;
     char version[32];
     char timezone[64];
     chdb_connection *keeper;
@@ -62,6 +66,8 @@ static chdb_connection *connect_engine(struct engine *engine, bool readonly)
     char *arguments[CONNECT_ARGUMENTS_MAX] = {name, engine->path_argument, implicit_select};
     int count = 3;
 
+    for (int i = 0; i < engine->file_argument_count; i++)
+        arguments[count++] = engine->file_arguments[i];
     if (engine->memory_argument[0] != '\0')
         arguments[count++] = engine->memory_argument;
     if (engine->threads_argument[0] != '\0')
@@ -107,6 +113,35 @@ static bool ask(struct engine *engine, const char *sql, char *out, size_t size, 
     return error == NULL;
 }
 
+/* Lines that begin with -- ; others are comments. False with an exception. */
+static bool read_arguments(struct engine *engine, const char *path, struct exception *e)
+{
+    char line[ARGUMENT_BYTES_MAX];
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL) {
+        exception_raise(e, EXCEPTION_BAD_ARGUMENTS, "Cannot read the engine's arguments in %s: %m", path);
+        return false;
+    }
+    while (fgets(line, sizeof line, file) != NULL && engine->file_argument_count < FILE_ARGUMENTS_MAX) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (strncmp(line, "--", 2) != 0)
+            continue;
+        engine->file_arguments[engine->file_argument_count] = strdup(line);
+        if (engine->file_arguments[engine->file_argument_count] == NULL)
+            break;
+        engine->file_argument_count++;
+    }
+    if (!feof(file)) {
+        exception_raise(e, EXCEPTION_BAD_ARGUMENTS, "%s has more than %d arguments, or cannot be read", path,
+                        FILE_ARGUMENTS_MAX);
+        (void)fclose(file);
+        return false;
+    }
+    (void)fclose(file);
+    return true;
+}
+
 struct engine *engine_open(const struct engine_options *options, struct exception *e)
 {
     struct engine *engine = calloc(1, sizeof *engine);
@@ -131,6 +166,10 @@ struct engine *engine_open(const struct engine_options *options, struct exceptio
         free(engine);
         return NULL;
     }
+    if (options->arguments_file != NULL && !read_arguments(engine, options->arguments_file, e)) {
+        engine_close(engine);
+        return NULL;
+    }
     chdb_set_signal_handlers_enabled(0);
     engine->keeper = connect_engine(engine, false);
     if (engine->keeper == NULL) {
@@ -139,8 +178,8 @@ struct engine *engine_open(const struct engine_options *options, struct exceptio
         engine_close(engine);
         return NULL;
     }
-    if (!ask(engine, "SELECT version()", engine->version, sizeof engine->version, e) ||
-        !ask(engine, "SELECT timezone()", engine->timezone, sizeof engine->timezone, e)) {
+    if (!ask(engine, "SELECT version() SETTINGS offset = 0", engine->version, sizeof engine->version, e) ||
+        !ask(engine, "SELECT timezone() SETTINGS offset = 0", engine->timezone, sizeof engine->timezone, e)) {
         engine_close(engine);
         return NULL;
     }
@@ -165,6 +204,8 @@ void engine_close(struct engine *engine)
     }
     if (engine->keeper != NULL)
         chdb_close_conn(engine->keeper);
+    for (int i = 0; i < engine->file_argument_count; i++)
+        free(engine->file_arguments[i]);
     (void)pthread_cond_destroy(&engine->released);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);

@@ -17,8 +17,9 @@ struct engine_insert;
 
 struct engine_options {
     const char *data_directory;
-    unsigned connections_max;  /* statements at a time */
-    unsigned queue_wait_ms;    /* how long one may wait for its turn before exception 202 */
+    const char *arguments_file; /* the engine's own arguments, one a line; NULL: none */
+    unsigned connections_max;   /* statements at a time */
+    unsigned queue_wait_ms;     /* how long one may wait for its turn before exception 202 */
     uint64_t memory_bytes_max; /* of the whole engine; 0 is the engine's own choice (90 % of the machine's) */
     unsigned threads_max;      /* of one statement; 0 is the engine's own choice (the processors) */
 };

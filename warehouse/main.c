@@ -6,7 +6,7 @@
  *      main.c ──────► http.c ───► exchange.c ─────────────► engine.c, statement.c ─► libchdb
  *      options, lock,  sockets,    one request: request.c     pool of connections;
  *      start, stop     headers     (parameters), auth.c,      results and inserts
- *                                  body.c (gzip), sql.c       piece by piece
+ *                                  body.c (coded), sql.c      piece by piece
  *                                  (where data begins),
  *                                  result.c (the answer),
  *                                  exception.c (errors)
@@ -106,6 +106,7 @@ static int serve(const struct options *options, const struct http_options *http,
 {
     struct engine_options engine_options = {
         .data_directory = options->data,
+        .arguments_file = options->engine_arguments,
         .connections_max = (unsigned)options->connections_max,
         .queue_wait_ms = (unsigned)options->queue_wait_ms,
         .memory_bytes_max = (uint64_t)options->memory_mb_max << 20,

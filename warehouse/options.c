@@ -35,6 +35,9 @@ static const struct option_row rows[] = {
     TEXT("--user", user, "default", "name of the one user"),
     TEXT("--password-file", password_file, NULL,
          "file whose first line is the password; without it none is asked"),
+    TEXT("--engine-arguments", engine_arguments, NULL,
+         "file of the engine's own arguments, one a line: --SETTING=VALUE is every statement's default, "
+         "--config-file=FILE names clusters and macros"),
     NUMBER("--max-connections", connections_max, 16, 1, 1000, "statements that run at a time"),
     NUMBER("--max-clients", clients_max, 256, 1, 10000, "HTTP connections at a time"),
     NUMBER("--queue-wait", queue_wait_ms, 10000, 0, 600000, "ms a statement may wait for its turn"),
@@ -66,7 +69,7 @@ static void print_help(void)
     (void)printf("walhouse-warehouse: the ClickHouse engine behind ClickHouse's HTTP interface\n\n"
                  "usage: walhouse-warehouse --data DIRECTORY [--listen ADDRESS:PORT] [option…]\n\n");
     for (size_t i = 0; i < ROWS; i++) {
-        (void)printf("  %-18s %s", rows[i].name, rows[i].help);
+        (void)printf("  %-19s %s", rows[i].name, rows[i].help);
         if (rows[i].is_number)
             (void)printf(" (%ld; from %ld to %ld)\n", rows[i].number_default, rows[i].min, rows[i].max);
         else if (rows[i].text_default != NULL)
@@ -74,7 +77,7 @@ static void print_help(void)
         else
             (void)printf("\n");
     }
-    (void)printf("  %-18s this text\n  %-18s the version\n", "--help", "--version");
+    (void)printf("  %-19s this text\n  %-19s the version\n", "--help", "--version");
 }
 
 static bool store(struct options *options, const struct option_row *row, const char *value, char *message,

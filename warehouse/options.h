@@ -14,6 +14,7 @@ struct options {
     const char *data;
     const char *user;
     const char *password_file;
+    const char *engine_arguments; /* file; NULL is none */
     long connections_max;
     long clients_max;
     long queue_wait_ms;

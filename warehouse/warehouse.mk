@@ -22,11 +22,11 @@ PROGRAMS += $(BUILD)/bin/walhouse-warehouse
 $(BUILD)/bin/walhouse-warehouse: $(WAREHOUSE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(call warehouse_flags,$(CFLAGS) $(LDFLAGS)) -o $@ $^ $(CHDB_DIR)/libchdb.so -Wl,-rpath,$(CHDB_DIR) \
-		-lmicrohttpd -lz -lpthread
+		-lmicrohttpd -lz -lzstd -llz4 -lpthread
 
 # Tests of the parts that need no engine.
 WAREHOUSE_PURE := sql request auth exception buffer body options
 UNIT_TESTS += $(BUILD)/tests/warehouse_sql_test $(BUILD)/tests/warehouse_request_test $(BUILD)/tests/warehouse_body_test
 $(BUILD)/tests/warehouse_%_test: $(BUILD)/obj/warehouse/%_test.o $(WAREHOUSE_PURE:%=$(BUILD)/obj/warehouse/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lz
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lz -lzstd -llz4

@@ -33,7 +33,7 @@ class Agent:
         topics = f"{line.topics}\ngroup = {group or line.name}" if line.topics else line.name
         self.config.write_text(
             f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {topics}\n"
-            f"[clickhouse]\nurl = {line.stack.env['CLICKHOUSE_URL']}\ndatabase = {line.name}\n"
+            f"[clickhouse]\nurl = {line.url}\ndatabase = {line.name}\n{line.clickhouse}\n"
             f"[http]\nlisten = 127.0.0.1:{self.port}\nqueries = {line.directory}\n[batch]\n{line.batch}\n{line.settings}", encoding="ascii")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([str(AGENT), "--config", str(self.config)], stdin=subprocess.DEVNULL, stderr=log)
@@ -79,6 +79,8 @@ class Line:
         self.directory = directory
         self.name = re.sub(r"[^a-z0-9]", "_", name.lower())[:60]
         self.batch = ""
+        self.url = stack.env["CLICKHOUSE_URL"]
+        self.clickhouse = ""  # further settings of that section
         self.settings = ""  # further sections
         self.topics = ""  # prefix, where the topics are not the test's own: then the consumer group is
         self.agents = []

@@ -10,6 +10,20 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "agent/text.h"
+
+#define FINDING_BYTES_MAX 2048 /* longer ones are cut */
+
+/* What the servers say is not trusted with a terminal. */
+__attribute__((format(printf, 2, 0))) static void say(const char *mark, const char *format, va_list arguments)
+{
+    char text[FINDING_BYTES_MAX];
+
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    (void)printf("%-6s ", mark);
+    text_print(text, strlen(text));
+    (void)printf("\n");
+}
 
 void check_right(Check *check, const char *format, ...)
 {
@@ -17,9 +31,7 @@ void check_right(Check *check, const char *format, ...)
 
     (void)check;
     va_start(arguments, format);
-    (void)printf("ok     ");
-    (void)vprintf(format, arguments);
-    (void)printf("\n");
+    say("ok", format, arguments);
     va_end(arguments);
 }
 
@@ -29,10 +41,9 @@ void check_wrong(Check *check, const char *what_to_do, const char *format, ...)
 
     check->failed = true;
     va_start(arguments, format);
-    (void)printf("WRONG  ");
-    (void)vprintf(format, arguments);
-    (void)printf("\n       what to do: %s\n", what_to_do);
+    say("WRONG", format, arguments);
     va_end(arguments);
+    (void)printf("       what to do: %s\n", what_to_do);
 }
 
 static void check_folder(Check *check, const char *name, const char *path)

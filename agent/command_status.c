@@ -109,28 +109,50 @@ static void format_age(json_int_t from_ms, json_int_t to_ms, char *buffer, size_
         (void)snprintf(buffer, size, "%" JSON_INTEGER_FORMAT " d", seconds / 86400);
 }
 
+/* What the agent says has been said by Postgres, Kafka and ClickHouse, who are not trusted with a terminal.
+ */
+static void print_text(const char *text)
+{
+    text_print(text, strlen(text));
+}
+
+static void print_field(const char *before, const char *text, const char *after)
+{
+    (void)printf("%s", before);
+    print_text(text);
+    (void)printf("%s", after);
+}
+
 static void print_agent(const json_t *report, json_int_t now)
 {
+    const json_t *kafka = json_object_get(report, "kafka");
+    const json_t *clickhouse = json_object_get(report, "clickhouse");
     const json_t *error = json_object_get(report, "last_error");
     const json_t *reasons = json_object_get(report, "reasons");
     char age[32], lag[32];
 
     format_age(number_of(report, "started_at_ms"), now, age, sizeof age);
     format_count(json_object_get(report, "lag_messages"), lag, sizeof lag);
-    (void)printf("agent       %s %s, %s for %s\n", text_of(report, "version"), text_of(report, "state"),
-                 json_is_true(json_object_get(report, "ready")) ? "ready, up" : "not ready, up", age);
-    (void)printf("Kafka       %s, topics %s.*\n", text_of(json_object_get(report, "kafka"), "brokers"),
-                 text_of(json_object_get(report, "kafka"), "topic_prefix"));
-    (void)printf("ClickHouse  %s, database %s\n", text_of(json_object_get(report, "clickhouse"), "url"),
-                 text_of(json_object_get(report, "clickhouse"), "database"));
+    print_field("agent       ", text_of(report, "version"), "");
+    print_field(" ", text_of(report, "state"), "");
+    (void)printf(", %s, up for %s\n", json_is_true(json_object_get(report, "ready")) ? "ready" : "not ready",
+                 age);
+    print_field("Kafka       ", text_of(kafka, "brokers"), "");
+    print_field(", topics ", text_of(kafka, "topic_prefix"), ".*\n");
+    print_field("ClickHouse  ", text_of(clickhouse, "url"), "");
+    print_field(", database ", text_of(clickhouse, "database"), "\n");
     (void)printf("lag         %s messages; rows loaded since the start: %" JSON_INTEGER_FORMAT "\n", lag,
                  number_of(report, "rows_loaded"));
     if (json_is_object(error)) {
         format_age(number_of(error, "at_ms"), now, age, sizeof age);
-        (void)printf("last error  %s ago: %s\n", age, text_of(error, "text"));
+        (void)printf("last error  %s ago", age);
+        print_field(": ", text_of(error, "text"), "\n");
     }
-    for (size_t i = 0; i < json_array_size(reasons); i++)
-        (void)printf("not ready   %s\n", json_string_value(json_array_get(reasons, i)));
+    for (size_t i = 0; i < json_array_size(reasons); i++) {
+        const char *reason = json_string_value(json_array_get(reasons, i));
+
+        print_field("not ready   ", reason ? reason : "", "\n");
+    }
 }
 
 static void print_states(const json_t *table, json_int_t now)
@@ -142,10 +164,12 @@ static void print_states(const json_t *table, json_int_t now)
         char age[32];
 
         format_age(number_of(state, "since_ms"), now, age, sizeof age);
-        (void)printf("    %s (%s) for %s: %s\n", text_of(state, "state"), text_of(state, "code"), age,
-                     text_of(state, "reason"));
+        print_field("    ", text_of(state, "state"), "");
+        print_field(" (", text_of(state, "code"), "");
+        (void)printf(") for %s", age);
+        print_field(": ", text_of(state, "reason"), "\n");
         if (text_of(state, "way_out")[0])
-            (void)printf("    what to do: %s\n", text_of(state, "way_out"));
+            print_field("    what to do: ", text_of(state, "way_out"), "\n");
     }
 }
 
@@ -161,11 +185,13 @@ static void print_tables(const json_t *tables, json_int_t now)
     (void)printf("\n%-*s  %-8s %12s  %s\n", width, "TABLE", "STATE", "LAG", "OLDEST");
     for (size_t i = 0; i < json_array_size(tables); i++) {
         const json_t *table = json_array_get(tables, i);
+        const char *name = text_of(table, "table");
         char lag[32], age[32];
 
         format_count(json_object_get(table, "lag_messages"), lag, sizeof lag);
         format_age(number_of(table, "lag_since_ms"), now, age, sizeof age);
-        (void)printf("%-*s  %-8s %12s  %s\n", width, text_of(table, "table"), text_of(table, "state"), lag,
+        print_text(name);
+        (void)printf("%*s  %-8s %12s  %s\n", width - (int)strlen(name), "", text_of(table, "state"), lag,
                      age);
         print_states(table, now);
     }

@@ -79,5 +79,7 @@ void config_set_log(const Config *config);
 /* Prints every option with its default and meaning, as text and for a manual page (troff, man macros). */
 void config_print_help(FILE *out);
 void config_print_manual(FILE *out);
+/* The names of the settings in sections [table ...], separated by commas. */
+void config_print_table_settings(FILE *out);
 
 #endif

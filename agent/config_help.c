@@ -68,4 +68,16 @@ void config_print_manual(FILE *out)
         config_environment_name(&options[i], name, sizeof name);
         (void)fprintf(out, "Environment: %s.\n", name);
     }
+    (void)fprintf(out,
+                  ".SS [table SCHEMA.NAME]\nRules of one table; docs/configuration.md has their syntax: ");
+    config_print_table_settings(out);
+    (void)fprintf(out, ".\n");
+}
+
+void config_print_table_settings(FILE *out)
+{
+    const char *name;
+
+    for (size_t i = 0; (name = rules_setting_name(i)) != NULL; i++)
+        (void)fprintf(out, "%s%s%s", i ? ", " : "", name, name[strlen(name) - 1] == '.' ? "COLUMN" : "");
 }

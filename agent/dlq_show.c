@@ -20,15 +20,9 @@
 
 /* ---- pieces ---- */
 
-/* What would move a terminal's cursor is shown as \xHH. */
 static void print_text(WhSlice text)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < 0x20 || text.data[i] == 0x7f)
-            (void)printf("\\x%02X", text.data[i]);
-        else
-            (void)putchar(text.data[i]);
-    }
+    text_print((const char *)text.data, text.size);
 }
 
 static void format_time(int64_t us, char text[32])

@@ -47,7 +47,9 @@ static void print_help(void)
         "  --check         read the settings, say what is wrong with them, and stop\n"
         "  --help          this text\n"
         "  --version       the version\n\n"
-        "Settings and their defaults:\n");
+        "Rules of one table, in sections [table schema.name]:\n  ");
+    config_print_table_settings(stdout);
+    (void)printf("\n\nSettings and their defaults:\n");
     config_print_help(stdout);
 }
 

@@ -40,6 +40,11 @@ static const struct {
 
 #define KNOWN_COUNT (sizeof known / sizeof known[0])
 
+const char *rules_setting_name(size_t i)
+{
+    return i < KNOWN_COUNT ? known[i].name : NULL;
+}
+
 Rules *rules_new(void)
 {
     return calloc(1, sizeof(Rules));

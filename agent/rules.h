@@ -81,6 +81,10 @@ Status rules_take(Rules *rules, const char *section, const char *name, const cha
 /* When all lines are taken: reads them, and the salt where a column is hashed. */
 Status rules_finish(Rules *rules, const char *salt_file, Error *error);
 
+/* The names of a section's settings, one an index; a name that ends in a dot is followed by a column's. NULL:
+ * there are no more. */
+const char *rules_setting_name(size_t i);
+
 /* The rules of a section; NULL: there is none. */
 const TableRules *rules_find(const Rules *rules, WhSlice schema_name, WhSlice table_name);
 

@@ -82,6 +82,19 @@ void text_append_literal(Text *text, const char *value, size_t size)
     append_quoted(text, '\'', value, size);
 }
 
+void text_print(const char *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)data[i];
+        bool is_c1 = c == 0xc2 && i + 1 < size && (unsigned char)data[i + 1] < 0xa0;
+
+        if (c < 0x20 || c == 0x7f || is_c1)
+            (void)printf("\\x%02X", c);
+        else
+            (void)putchar(c);
+    }
+}
+
 void text_clear(Text *text)
 {
     text->size = 0;

@@ -20,6 +20,8 @@ __attribute__((format(printf, 2, 3))) void text_appendf(Text *text, const char *
 /* A ClickHouse identifier in backticks; a ClickHouse string literal in quotes. */
 void text_append_identifier(Text *text, const char *name, size_t size);
 void text_append_literal(Text *text, const char *value, size_t size);
+/* To standard output; what would move a terminal's cursor is shown as \xHH. */
+void text_print(const char *data, size_t size);
 /* Empties it and keeps its memory. */
 void text_clear(Text *text);
 void text_free(Text *text);

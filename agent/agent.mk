@@ -60,7 +60,7 @@ $(AGENT_FORGET): $(BUILD)/obj/tests/tools/kafka_forget.o
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_metrics_test $(BUILD)/tests/agent_filter_test \
 	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test \
-	$(BUILD)/tests/agent_rowmap_test $(BUILD)/tests/agent_shape_test
+	$(BUILD)/tests/agent_rowmap_test $(BUILD)/tests/agent_shape_test $(BUILD)/tests/agent_ruled_test
 UNIT_TESTS += $(BUILD)/tests/agent_clickhouse_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
@@ -128,6 +128,11 @@ $(BUILD)/tests/agent_rowmap_test: $(BUILD)/obj/agent/rowmap_test.o $(BUILD)/obj/
 		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka
+
+$(BUILD)/tests/agent_ruled_test: $(BUILD)/obj/agent/ruled_test.o $(BUILD)/obj/agent/batch.o $(REGISTRY_OBJECTS) \
+		$(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lpthread -lcmocka
 
 $(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/agent/shape.o $(BUILD)/obj/agent/rules.o \
 		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \

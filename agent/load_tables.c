@@ -302,8 +302,7 @@ static Status work_on_table(Loader *loader, TableJob job, TableWork work, Error 
     metrics_set_error(loader->metrics, error->text);
     if (buffer->table->rules_error
             ? table_states_set(&loader->metrics->tables, buffer->table->target.view_name, TABLE_STOPPED,
-                               "rules", error->text,
-                               "mend the table's section in the configuration, then SIGHUP")
+                               "rules", error->text, RULES_WAY_OUT)
             : table_states_set(&loader->metrics->tables, buffer->table->target.view_name, TABLE_STOPPED,
                                "refused", error->text,
                                "mend the table in ClickHouse: it is tried again every ten seconds"))

@@ -493,6 +493,24 @@ static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
     }
 }
 
+static void forget_misfit(void *context, const TableSchema *table)
+{
+    Pipeline *p = context;
+
+    if (table->rules_error)
+        table_states_clear(&p->metrics->tables, table->target.view_name, "rules");
+}
+
+/* Before a row of it comes, and in the list until rules that fit it are read. */
+static void tell_misfit(void *context, const TableSchema *table)
+{
+    Pipeline *p = context;
+
+    if (table->rules_error && table_states_set(&p->metrics->tables, table->target.view_name, TABLE_STOPPED,
+                                               "rules", table->rules_error, RULES_WAY_OUT))
+        log_error("table %s is stopped: %s", table->target.view_name, table->rules_error);
+}
+
 /*
  * With both batches empty, so that no row was shaped by the old rules and is loaded by the new. false: they
  * cannot be used, and nothing changed.
@@ -500,8 +518,12 @@ static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
 static bool use_rules(Pipeline *p, const Rules *rules)
 {
     Error error;
+    Status status;
 
-    if (registry_use_rules(p->registry, rules, &error) != STATUS_OK) {
+    registry_each_table(p->registry, forget_misfit, p);
+    status = registry_use_rules(p->registry, rules, &error);
+    registry_each_table(p->registry, tell_misfit, p);
+    if (status != STATUS_OK) {
         metrics_set_error(p->metrics, error.text);
         log_error("the rules of tables stay as they are: %s", error.text);
         return false;

@@ -97,7 +97,8 @@ Status ruled_apply(TableSchema *table, const Rules *rules, Relation relation, Er
     status = shape_build(&shape, rules, table_rules, &table->schema, table->types, relation, &reason);
     if (status == STATUS_STOP) {
         table->rules_error = strdup(reason.text);
-        status = table->rules_error ? STATUS_OK : STATUS_FATAL;
+        /* Its state is told under the name that its view is to have. */
+        status = table->rules_error && fill_names(&table->target, table_rules) ? STATUS_OK : STATUS_FATAL;
     } else if (status == STATUS_OK) {
         if (!fill_names(&table->target, table_rules) || !fill_columns(&table->target, &shape, &table->schema))
             status = STATUS_FATAL;

@@ -17,6 +17,8 @@
 #include "agent/status.h"
 #include "extension/common/wire.h"
 
+#define RULES_WAY_OUT "mend the table's section in the configuration, then SIGHUP"
+
 #define RULES_SALT_BYTES_MIN 16
 #define RULES_SALT_BYTES_MAX 1024
 #define RULES_PARTIAL_MAX    1000 /* characters that a partial mask shows */

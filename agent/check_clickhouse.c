@@ -15,6 +15,7 @@
 
 #include "agent/check.h"
 #include "agent/clickhouse.h"
+#include "agent/endpoints.h"
 #include "agent/text.h"
 
 #define CHECK_TIMEOUT_S 15
@@ -24,12 +25,8 @@
 /* ClickHouse's exception codes (src/Common/ErrorCodes.cpp). */
 #define UNKNOWN_SETTING              115
 #define READONLY                     164
-#define UNKNOWN_USER                 192
-#define WRONG_PASSWORD               193
-#define REQUIRED_PASSWORD            194
 #define SETTING_CONSTRAINT_VIOLATION 452
 #define ACCESS_DENIED                497
-#define AUTHENTICATION_FAILED        516
 
 typedef struct ClickHouseCheck {
     Check *check;
@@ -37,29 +34,32 @@ typedef struct ClickHouseCheck {
     ClickHouse *client;
 } ClickHouseCheck;
 
-static const char *way_out(int code, Status status)
+static const char *way_out(const ClickHouse *client)
 {
-    switch (code) {
-    case UNKNOWN_USER:
-    case WRONG_PASSWORD:
-    case REQUIRED_PASSWORD:
-    case AUTHENTICATION_FAILED:
-        return "compare [clickhouse] user and password_file with the server's users";
+    switch (clickhouse_exception_code(client)) {
     case ACCESS_DENIED:
         return "GRANT the user SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE "
-               "and "
-               "DROP VIEW on the database";
+               "and DROP VIEW on the database";
     case READONLY:
         return "give the user a profile without readonly = 1: it has to write, and to change settings";
     case UNKNOWN_SETTING:
         return "use a newer ClickHouse: this one does not know a setting that correctness rests on";
     case SETTING_CONSTRAINT_VIOLATION:
         return "take the constraint on that setting from the user's profile: correctness rests on it";
-    case 0:
-        return "compare [clickhouse] url with the server's HTTP port, and see whether it runs";
     default:
-        return status == STATUS_RETRY ? "see the server's log; the agent would try this again and again"
-                                      : "mend this: the agent would stop its tables";
+        break;
+    }
+    switch (clickhouse_fault(client)) {
+    case FAULT_AWAY:
+        return "compare [clickhouse] url with the server's HTTP port, and see whether it runs";
+    case FAULT_ACCESS:
+        return "compare [clickhouse] user and password_file with the server's users";
+    case FAULT_BUSY:
+    case FAULT_READ_ONLY:
+    case FAULT_DISK:
+        return "see the server's log, memory and disk: the agent would wait for it";
+    default:
+        return "see the server's log";
     }
 }
 
@@ -71,8 +71,7 @@ static bool ask(ClickHouseCheck *c, const char *database, const char *what, cons
     Status status = clickhouse_query(c->client, database, sql, body, NULL, &error);
 
     if (status != STATUS_OK)
-        check_wrong(c->check, way_out(clickhouse_exception_code(c->client), status), "%s: %s", what,
-                    error.text);
+        check_wrong(c->check, way_out(c->client), "%s: %s", what, error.text);
     return status == STATUS_OK;
 }
 
@@ -204,20 +203,34 @@ static void check_statements(ClickHouseCheck *c)
                     c->config->clickhouse_database);
 }
 
-void check_clickhouse(Check *check, const Config *config)
+static void check_one(Check *check, const Config *config)
 {
-    Config patient_enough = *config; /* its strings are the other's */
     ClickHouseCheck c = {.check = check, .config = config};
     Error error = {""};
 
-    if (patient_enough.clickhouse_timeout_s > CHECK_TIMEOUT_S)
-        patient_enough.clickhouse_timeout_s = CHECK_TIMEOUT_S;
-    c.client = clickhouse_open(&patient_enough, &error);
+    c.client = clickhouse_open(config, &error);
     if (c.client == NULL) {
-        check_wrong(check, "mend [clickhouse] url", "ClickHouse: %s", error.text);
+        check_wrong(check, "mend the settings of [clickhouse]", "ClickHouse: %s", error.text);
         return;
     }
     if (check_server(&c) && check_database(&c))
         check_statements(&c);
     clickhouse_close(c.client);
+}
+
+/* Each server of the list by itself: the agent would go to another one, and nobody would know. */
+void check_clickhouse(Check *check, const Config *config)
+{
+    Config one = *config; /* its other strings are the original's */
+    Endpoints endpoints;
+    Error error = {""};
+
+    if (one.clickhouse_timeout_s > CHECK_TIMEOUT_S)
+        one.clickhouse_timeout_s = CHECK_TIMEOUT_S;
+    if (endpoints_parse(&endpoints, config->clickhouse_url, &error) != STATUS_OK)
+        check_wrong(check, "mend [clickhouse] url", "%s", error.text);
+    for (size_t i = 0; i < endpoints.count; i++) {
+        one.clickhouse_url = endpoints.list[i].url;
+        check_one(check, &one);
+    }
 }

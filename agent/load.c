@@ -55,13 +55,12 @@ static bool back_off(Loader *loader, int *backoff_ms)
     return go_on;
 }
 
+/* Where ClickHouse answered well, it was the other end that did not. */
 static void note_retry(Loader *loader)
 {
-    int code = clickhouse_exception_code(loader->client);
-    char cause[32];
+    Fault fault = clickhouse_fault(loader->client);
 
-    (void)snprintf(cause, sizeof cause, code ? "clickhouse_%d" : "no_answer", code);
-    labels_add(&loader->metrics->retries, cause, 1);
+    labels_add(&loader->metrics->retries, fault == FAULT_NONE ? "kafka" : fault_name(fault), 1);
 }
 
 static void note_outcome(Loader *loader, Status status, const Error *error)

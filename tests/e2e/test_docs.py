@@ -38,3 +38,11 @@ def test_every_mapped_type_is_documented():
     documented = (TREE / "docs/types.md").read_text(encoding="utf-8")
     types = set(re.findall(r'\{[A-Z0-9]+OID, "([^"]+)"', source))
     assert types and [name for name in types if name not in documented] == []
+
+
+def test_every_code_of_a_tables_state_is_documented():
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (TREE / "agent").glob("*.c") if not path.name.endswith("_test.c"))
+    codes = set(re.findall(r'#define (?:\w+_)?CODE(?:_\w+)? +"([a-z_]+)"', sources)) | set(
+        re.findall(r'TABLE_(?:STOPPED|FILLING|LOADING),\s*"([a-z_]+)"', sources))
+    documented = (TREE / "docs/operations.md").read_text(encoding="utf-8")
+    assert len(codes) >= 4 and [code for code in codes if f"| `{code}` |" not in documented] == []

@@ -352,6 +352,25 @@ static Status check_table(const TableRules *table, Error *error)
     return STATUS_OK;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Two tables must not become one view. */
+static Status check_views(const Rules *rules, Error *error)
+{
+    for (size_t i = 0; i < rules->count; i++)
+        for (size_t j = 0; j < i; j++) {
+            const TableRules *a = &rules->tables[j], *b = &rules->tables[i];
+
+            if (a->view && same_text(a->view, b->view) && same_text(a->database, b->database))
+                return status_fail(error, STATUS_FATAL, "[table %s] and [table %s] have the same table = %s",
+                                   a->table, b->table, a->view);
+        }
+    return STATUS_OK;
+}
+
 static bool has_hash(const Rules *rules)
 {
     for (size_t i = 0; i < rules->count; i++)
@@ -404,6 +423,8 @@ Status rules_finish(Rules *rules, const char *salt_file, Error *error)
         if (status == STATUS_OK)
             status = check_table(table, error);
     }
+    if (status == STATUS_OK)
+        status = check_views(rules, error);
     return status == STATUS_OK && has_hash(rules) ? read_salt(rules, salt_file, error) : status;
 }
 

@@ -124,6 +124,11 @@ static void test_sections(void **state)
     assert_int_equal(rules_take(rules, SECTION, "drop", "a", &error), STATUS_OK);
     assert_int_equal(rules_take(rules, SECTION, "drop", "b", &error), STATUS_FATAL);
     assert_non_null(strstr(error.text, "drop is given twice"));
+    assert_int_equal(rules_take(rules, SECTION, "table", "sales", &error), STATUS_OK);
+    assert_int_equal(rules_take(rules, "table old.orders", "table", "sales", &error), STATUS_OK);
+    assert_int_equal(rules_finish(rules, "", &error), STATUS_FATAL);
+    assert_string_equal(error.text,
+                        "[table public.orders] and [table old.orders] have the same table = sales");
     rules_free(rules);
 }
 

@@ -6,7 +6,7 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	kafka_config consume consume_schemas consume_lag producer request \
 	consume_assign offsets load_offsets recover recover_gaps \
 	registry target batch budget truncate stopped pipeline \
-	clickhouse ddl history load load_tables \
+	clickhouse ddl history resolve load load_tables load_resolve \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress

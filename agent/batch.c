@@ -35,7 +35,7 @@ void batch_init(Batch *batch)
     *batch = (Batch){0};
 }
 
-static void table_buffer_free(TableBuffer *buffer)
+void batch_close_buffer(TableBuffer *buffer)
 {
     free(buffer->data);
     free(buffer->rows);
@@ -82,7 +82,7 @@ static void reset_chunks(Batch *batch, size_t keep_bytes)
     batch->chunks_used = 0;
 }
 
-static void empty_buffer(TableBuffer *buffer)
+void batch_empty_buffer(TableBuffer *buffer)
 {
     buffer->size = buffer->header_size;
     buffer->row_count = 0;
@@ -105,14 +105,15 @@ void batch_reset(Batch *batch, size_t keep_bytes)
         TableBuffer *buffer = &batch->tables[i];
 
         if (kept > keep_bytes)
-            table_buffer_free(buffer);
-        empty_buffer(buffer);
+            batch_close_buffer(buffer);
+        batch_empty_buffer(buffer);
     }
     if (kept > keep_bytes)
         batch->table_count = 0;
     batch->last_table = NULL;
     batch->message_count = 0;
     batch->dlq_messages = 0;
+    batch->unresolved_count = 0;
     batch->letter_count = 0;
     batch->partition_count = 0;
     batch->bytes = 0;
@@ -129,11 +130,12 @@ void batch_fini(Batch *batch)
 {
     batch_reset(batch, 0);
     for (size_t i = 0; i < batch->table_count; i++)
-        table_buffer_free(&batch->tables[i]);
+        batch_close_buffer(&batch->tables[i]);
     free(batch->chunks);
     free(batch->tables);
     free(batch->messages);
     free(batch->sweeps);
+    free(batch->unresolved);
     free(batch->letters);
     free(batch->partitions);
     text_free(&batch->offsets_sql);
@@ -237,11 +239,29 @@ void batch_forget_letters(Batch *batch, const char *topic)
     batch->letter_count = kept;
 }
 
+static void forget_unresolved(Batch *batch, const char *topic)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < batch->unresolved_count; i++) {
+        const UnresolvedRow *row = &batch->unresolved[i];
+
+        if (strcmp(batch->tables[row->table].table->topic, topic) != 0) {
+            batch->unresolved[kept++] = *row;
+            continue;
+        }
+        batch->rows--;
+        batch->bytes -= row->row.size;
+    }
+    batch->unresolved_count = kept;
+}
+
 void batch_forget_topic(Batch *batch, const char *topic)
 {
     size_t kept = 0;
 
     forget_sweeps(batch, topic);
+    forget_unresolved(batch, topic);
     batch_forget_letters(batch, topic);
     for (size_t i = 0; i < batch->table_count; i++) {
         TableBuffer *buffer = &batch->tables[i];
@@ -251,7 +271,7 @@ void batch_forget_topic(Batch *batch, const char *topic)
         batch->rows -= buffer->row_count;
         batch->bytes -= buffer->size - buffer->header_size;
         batch->truncates -= buffer->truncated;
-        empty_buffer(buffer);
+        batch_empty_buffer(buffer);
     }
     for (size_t i = 0; i < batch->partition_count; i++)
         if (strcmp(batch->partitions[i].topic, topic) != 0)
@@ -261,7 +281,7 @@ void batch_forget_topic(Batch *batch, const char *topic)
 
 /* ---- rows ---- */
 
-static bool open_buffer(TableBuffer *buffer, TableSchema *table)
+bool batch_open_buffer(TableBuffer *buffer, TableSchema *table)
 {
     WhWriter w;
 
@@ -283,7 +303,7 @@ static TableBuffer *find_buffer(Batch *batch, TableSchema *table)
             return batch->last_table = &batch->tables[i];
     if (!GROW(batch->tables, batch->table_capacity, batch->table_count + 1, 16))
         return NULL;
-    if (!open_buffer(&batch->tables[batch->table_count], table)) {
+    if (!batch_open_buffer(&batch->tables[batch->table_count], table)) {
         free(batch->tables[batch->table_count].data);
         return NULL;
     }
@@ -309,11 +329,6 @@ static Status check_body(const TableSchema *table, const WhEvent *event, Error *
     if (is_delete && count == 0)
         return status_fail(error, STATUS_REJECT, "a delete from a table without a key");
     return STATUS_OK;
-}
-
-static const WhColumn *column_at(const TableSchema *table, uint32_t index)
-{
-    return index < table->schema.column_count ? &table->schema.columns[index] : NULL;
 }
 
 static Status refuse_list(Error *error)
@@ -348,38 +363,56 @@ static Status refuse_out_of_range(const TableSchema *table, uint32_t index, WhSl
 }
 
 /*
- * An event that says of itself that its body is not the whole truth: is what it lacks missed, by the row or,
- * if by_filter, by the answer whether it is to be seen?
+ * An event that says of itself that its body holds what is not so: is it missed, by the row or, if by_filter,
+ * by the answer whether it is to be seen?
  */
 static Status refuse_lists(const TableSchema *table, const WhEvent *event, bool by_filter, Reason *reason,
                            Error *error)
 {
     WhLists lists = wh_lists(event->flags, event->lists);
-    bool adjusted = event->flags & WH_EVENT_ADJUSTED;
-    const WhColumn *column;
     uint32_t index;
     WhSlice text;
 
-    while (wh_lists_next_unchanged(&lists, &index)) {
-        column = column_at(table, index);
-        if (column == NULL)
-            return refuse_list(error);
-        if (!is_missed(table, index, by_filter))
-            continue;
-        *reason = REASON_UNCHANGED_VALUE;
-        return status_fail(error, STATUS_REJECT,
-                           "column %.*s is unchanged and stored out of line, so the WAL does not hold it; "
-                           "ALTER TABLE ... REPLICA IDENTITY FULL makes it do so",
-                           (int)column->name.size, (const char *)column->name.data);
-    }
-    while (!adjusted && wh_lists_next_out_of_range(&lists, &index, &text)) {
-        if (column_at(table, index) == NULL)
+    while (!(event->flags & WH_EVENT_ADJUSTED) && wh_lists_next_out_of_range(&lists, &index, &text)) {
+        if (index >= table->schema.column_count)
             return refuse_list(error);
         if (!is_missed(table, index, by_filter))
             continue;
         *reason = REASON_VALUE_OUT_OF_RANGE;
         return refuse_out_of_range(table, index, text, error);
     }
+    return STATUS_OK;
+}
+
+/* What follows from the values that an event leaves out. */
+typedef struct Lacking {
+    bool row;    /* the row misses one */
+    bool filter; /* nobody can say whether the row is to be seen */
+} Lacking;
+
+/*
+ * Only columns beside the key are left out of an insert or update, and its message must say which key it is.
+ */
+static Status find_lacking(const Batch *batch, const TableSchema *table, const WhEvent *event,
+                           uint32_t message, Lacking *lacking, Error *error)
+{
+    WhLists lists = wh_lists(event->flags, event->lists);
+    WhSlice key = batch->messages[message].key;
+    uint32_t index;
+
+    if (!(event->flags & WH_EVENT_HAS_UNCHANGED))
+        return STATUS_OK;
+    while (wh_lists_next_unchanged(&lists, &index)) {
+        if (index >= table->schema.column_count || index < table->schema.key_column_count)
+            return refuse_list(error);
+        lacking->row |= is_missed(table, index, false);
+        lacking->filter |= is_missed(table, index, true);
+    }
+    if ((event->operation != WH_OP_INSERT && event->operation != WH_OP_UPDATE) ||
+        table->schema.key_column_count == 0 || key.size == 0 || key.size > event->body.size ||
+        memcmp(key.data, event->body.data, key.size) != 0)
+        return status_fail(error, STATUS_REJECT,
+                           "values are left out, and the message's key is not that of a row that has them");
     return STATUS_OK;
 }
 
@@ -412,6 +445,37 @@ static bool append_row(TableBuffer *buffer, const WhEvent *event, bool key_only,
     *p++ = key_only;
     p = wh_store_u64(p, (uint64_t)event->commit_time_us);
     buffer->size = (size_t)(p - buffer->data);
+    return true;
+}
+
+uint8_t *batch_make_row(TableBuffer *buffer, size_t size, uint32_t message)
+{
+    uint8_t *place;
+
+    if (buffer->size + size > UINT32_MAX ||
+        !GROW(buffer->data, buffer->capacity, buffer->size + size, BUFFER_BYTES_FIRST) ||
+        !GROW(buffer->rows, buffer->row_capacity, buffer->row_count + 1, 256))
+        return NULL;
+    place = buffer->data + buffer->size;
+    buffer->rows[buffer->row_count++] = (BatchRow){.offset = (uint32_t)buffer->size, .message = message};
+    buffer->size += size;
+    return place;
+}
+
+bool batch_move_rows(TableBuffer *to, TableBuffer *from)
+{
+    size_t size = from->size - from->header_size;
+
+    if (to->size + size > UINT32_MAX || !GROW(to->data, to->capacity, to->size + size, BUFFER_BYTES_FIRST) ||
+        !GROW(to->rows, to->row_capacity, to->row_count + from->row_count, 256))
+        return false;
+    for (size_t i = 0; i < from->row_count; i++)
+        to->rows[to->row_count++] =
+            (BatchRow){.offset = (uint32_t)(from->rows[i].offset - from->header_size + to->size),
+                       .message = from->rows[i].message};
+    memcpy(to->data + to->size, from->data + from->header_size, size);
+    to->size += size;
+    batch_empty_buffer(from);
     return true;
 }
 
@@ -479,13 +543,14 @@ static void note_commit_time(TableBuffer *buffer, const WhEvent *event, const Me
 }
 
 /* Is the row to be seen? *visible is set where the answer is STATUS_OK. */
-static Status apply_filter(const TableSchema *table, const WhEvent *event, bool *visible, Reason *reason,
-                           Error *error)
+static Status apply_filter(const TableSchema *table, const WhEvent *event, const Lacking *lacking,
+                           bool *visible, Reason *reason, Error *error)
 {
     Status status = STATUS_OK;
 
     *visible = true;
-    if (table->map == NULL || table->map->filter == NULL || event->operation == WH_OP_DELETE)
+    if (table->map == NULL || table->map->filter == NULL || event->operation == WH_OP_DELETE ||
+        lacking->filter)
         return STATUS_OK;
     if (!wh_event_is_whole(event->flags))
         status = refuse_lists(table, event, true, reason, error);
@@ -494,12 +559,34 @@ static Status apply_filter(const TableSchema *table, const WhEvent *event, bool 
     return status;
 }
 
+/* Takes the last row out of its buffer, and keeps it with what it lacks. */
+static Status set_aside(Batch *batch, TableBuffer *buffer, const WhEvent *event, bool from_nowhere,
+                        uint32_t message, Error *error)
+{
+    size_t start = buffer->rows[buffer->row_count - 1].offset;
+    UnresolvedRow row = {.table = (size_t)(buffer - batch->tables),
+                         .row = {buffer->data + start, buffer->size - start},
+                         .lists = event->lists,
+                         .flags = event->flags,
+                         .from_nowhere = from_nowhere,
+                         .message = message};
+
+    if (!GROW(batch->unresolved, batch->unresolved_capacity, batch->unresolved_count + 1, 64) ||
+        !copy_slice(batch, &row.row) || !copy_slice(batch, &row.lists))
+        return status_fail(error, STATUS_FATAL, "out of memory for a batch");
+    buffer->row_count--;
+    buffer->size = start;
+    batch->unresolved[batch->unresolved_count++] = row;
+    return STATUS_OK;
+}
+
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error)
 {
     TableBuffer *buffer;
     size_t size = event->body.size + (table->map ? table->map->extra_bytes : table->delete_tail_size) +
                   BATCH_ROW_TAIL_BYTES;
+    Lacking lacking = {false, false};
     bool visible;
     Status status;
 
@@ -508,7 +595,9 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
         return add_truncate(batch, table, event, message, error);
     status = check_body(table, event, error);
     if (status == STATUS_OK)
-        status = apply_filter(table, event, &visible, reason, error);
+        status = find_lacking(batch, table, event, message, &lacking, error);
+    if (status == STATUS_OK)
+        status = apply_filter(table, event, &lacking, &visible, reason, error);
     if (status == STATUS_OK && visible && !wh_event_is_whole(event->flags))
         status = refuse_lists(table, event, false, reason, error);
     if (status != STATUS_OK)
@@ -525,7 +614,10 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
     if (!append_row(buffer, event, event->operation == WH_OP_DELETE || !visible, message))
         return status_fail(error, STATUS_FATAL, "out of memory for a hash");
     note_commit_time(buffer, event, &batch->messages[message]);
-    batch->bytes += size;
+    batch->bytes += buffer->size - buffer->rows[buffer->row_count - 1].offset;
     batch->rows++;
-    return STATUS_OK;
+    if ((!lacking.row && !lacking.filter) || !visible)
+        return STATUS_OK;
+    return set_aside(batch, buffer, event, event->operation == WH_OP_INSERT || lacking.filter, message,
+                     error);
 }

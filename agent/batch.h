@@ -3,6 +3,7 @@
  * committed afterwards.
  *
  *      message --> events --> rows, copied into the buffer of their (table, schema version)
+ *                        \--> rows that lack unchanged values, kept aside until the loader resolves them
  *                        \--> dead letter, with the reason
  *
  * A batch keeps the bytes of its messages until it is reset: a row that ClickHouse refuses becomes a dead
@@ -51,6 +52,17 @@ typedef struct BatchSweep {
     Sweep sweep;
 } BatchSweep;
 
+/* A row whose event leaves out values that did not change (resolve.h). Its bytes are in the chunks. */
+typedef struct UnresolvedRow {
+    size_t table;  /* in tables */
+    WhSlice row;   /* as ClickHouse takes it, with defaults in place of the values */
+    WhSlice lists; /* the event's, naming the columns, with its flags */
+    uint8_t flags;
+    /* An insert, or nobody can say whether a filter lets it through: no earlier row tells. */
+    bool from_nowhere;
+    uint32_t message;
+} UnresolvedRow;
+
 typedef struct DeadLetter {
     uint32_t message;
     Reason reason;
@@ -88,6 +100,9 @@ typedef struct Batch {
     size_t table_capacity;
     TableBuffer *last_table;
     size_t dlq_messages; /* messages of the dead-letter topic, for its mirror */
+    UnresolvedRow *unresolved;
+    size_t unresolved_count;
+    size_t unresolved_capacity;
     DeadLetter *letters;
     size_t letter_count;
     size_t letter_capacity;
@@ -116,8 +131,9 @@ void batch_fini(Batch *batch);
 Status batch_add_message(Batch *batch, MessageView *view, uint32_t *index, Error *error);
 
 /*
- * Checks an event's body against its schema and copies it; a truncate is remembered with the table.
- * STATUS_REJECT: *reason and *error say why it can be no row; nothing was added. STATUS_FATAL: out of memory.
+ * Checks an event's body against its schema and copies it; a truncate is remembered with the table. A row
+ * that lacks values is kept aside. STATUS_REJECT: *reason and *error say why it can be no row; nothing was
+ * added. STATUS_FATAL: out of memory.
  */
 Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, uint32_t message,
                        Reason *reason, Error *error);
@@ -126,6 +142,17 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
 void batch_forget_topic(Batch *batch, const char *topic);
 /* Its letters alone: they are made again when the messages are. */
 void batch_forget_letters(Batch *batch, const char *topic);
+
+/* Room for one more row of size bytes, to be written at once; NULL: out of memory, or the buffer is too
+ * large. */
+uint8_t *batch_make_row(TableBuffer *buffer, size_t size, uint32_t message);
+
+/* An empty buffer for rows of a table. false: out of memory. batch_close_buffer() it. */
+bool batch_open_buffer(TableBuffer *buffer, TableSchema *table);
+void batch_close_buffer(TableBuffer *buffer);
+void batch_empty_buffer(TableBuffer *buffer); /* keeps its memory */
+/* Moves all rows of one buffer of a table to the end of another. false: out of memory, nothing was moved. */
+bool batch_move_rows(TableBuffer *to, TableBuffer *from);
 
 /* Takes the rows with a version below floor out of a buffer, and returns how many. */
 size_t batch_drop_below(TableBuffer *buffer, Version floor);

@@ -388,6 +388,11 @@ Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
         "partition Int32, offset Int64, safe_offset Int64, server String, started Int64, "
         "time DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree(time) ORDER BY (`group`, topic, partition)",
+        /* See load_resolve.c. An event that was not loaded is noted for good. */
+        "CREATE TABLE IF NOT EXISTS `_walhouse_unchanged` (topic String, key String, version UInt128, "
+        "columns Array(UInt16), source UInt128, time DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "ENGINE = ReplacingMergeTree ORDER BY (topic, key, version) "
+        "TTL toDateTime(time) + INTERVAL 7 DAY DELETE WHERE source > 0",
         "CREATE TABLE IF NOT EXISTS `_walhouse_statistics` (schema String, table String, source_rows Int64, "
         "exact Bool, "
         "source_lsn String, source_taken_at DateTime64(6, 'UTC'), warehouse_rows Int64, "

@@ -139,7 +139,9 @@ static Status bring_letters(Loader *loader, Batch *batch, Error *error)
 
     if (status != STATUS_OK || batch->letter_count == 0)
         return status;
-    status = loader_persist(loader, send_letters_step, batch, error);
+    status = load_note_letters(loader, batch, error);
+    if (status == STATUS_OK)
+        status = loader_persist(loader, send_letters_step, batch, error);
     for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {
         atomic_fetch_add(&loader->metrics->dead_letters[batch->letters[i].reason], 1);
         log_warning("dead letter (%s): %s", reason_code(batch->letters[i].reason),

@@ -51,4 +51,21 @@ Status load_tables(Loader *loader, Batch *batch, Error *error);
  * up. */
 Status load_offsets(Loader *loader, Batch *batch, Error *error);
 
+/* Brings a buffer's rows into its table; those that ClickHouse refuses become letters of the batch. */
+Status load_insert(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error);
+
+/*
+ * Adds to a buffer the rows of its table that were kept aside, with the values that their events leave out.
+ * The source is asked for those whose values are not to be had. STATUS_RETRY: given up. STATUS_STOP: the
+ * table does not fit.
+ */
+Status load_resolve(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error);
+
+/* When a sweep of this version was applied: asks the source for the rows above it whose unchanged values are
+ * from below it. */
+Status load_ask_swept(Loader *loader, const TableSchema *table, Version version, Error *error);
+
+/* Notes that the events of these letters are not loaded. */
+Status load_note_letters(Loader *loader, const Batch *batch, Error *error);
+
 #endif

@@ -1,9 +1,9 @@
 /*
  * load_tables.c - a batch's rows into their tables, and what truncates take out of them; see load.h.
  *
- *      for each (table, schema version):  table made fit --> late rows dropped --> rows inserted
- *                                                                         refused ones, found by halving:
- * letters then for each truncated table:     table made fit --> truncate.c
+ *      for each (table, schema version):  table made fit --> rows resolved --> late rows dropped
+ *                                         --> rows inserted; refused ones, found by halving: letters
+ *      then for each truncated table:     table made fit --> truncate.c
  *
  * A truncate acts after the rows of every schema version of its table: whatever they are, their versions say
  * which of them live (truncate.c says why). Where one of them is stopped it does not act: the partitions go
@@ -224,17 +224,19 @@ typedef struct TableJob {
     Batch *batch;
     TableBuffer *buffer;
     const Sweep *sweep; /* NULL: not a sweep */
+    bool applied;       /* the sweep has come in all partitions */
 } TableJob;
 
 static Status truncate_step(Loader *loader, void *context, Error *error)
 {
-    const TableJob *job = context;
+    TableJob *job = context;
     TableSchema *table = job->buffer->table;
-    bool applied = true;
-    Status status = job->sweep ? truncate_sweep(loader->client, table, job->sweep, &applied, error)
+    Status status = job->sweep ? truncate_sweep(loader->client, table, job->sweep, &job->applied, error)
                                : truncate_apply(loader->client, table, &job->buffer->truncate, error);
 
-    if (status == STATUS_OK && applied)
+    if (job->sweep == NULL)
+        job->applied = status == STATUS_OK;
+    if (status == STATUS_OK && job->applied)
         atomic_fetch_add(&loader->metrics->truncates, 1);
     /* There is no row that could be a dead letter: if markers are refused, it is the table that refuses them.
      */
@@ -243,24 +245,18 @@ static Status truncate_step(Loader *loader, void *context, Error *error)
 
 /* ---- one table ---- */
 
-static Status insert_rows(Loader *loader, TableJob *job, Error *error)
+Status load_insert(Loader *loader, Batch *batch, TableBuffer *buffer, Error *error)
 {
-    TableBuffer *buffer = job->buffer;
     const Target *target = &buffer->table->target;
-    Range all = {.buffer = buffer};
+    Range all = {.buffer = buffer, .end = buffer->row_count};
     Text sql = {0}, history_sql = {0};
-    Status status = STATUS_OK;
+    Status status;
 
-    if (buffer->has_late_rows || buffer->table->schema.key_column_count == 0)
-        status = drop_late_rows(loader, buffer, error);
-    if (status != STATUS_OK || buffer->row_count == 0)
-        return status;
-    all.end = buffer->row_count;
     if (append_insert(&sql, target, target_append_storage) &&
         (target->history_name == NULL || append_insert(&history_sql, target, target_append_history))) {
         all.sql = sql.data;
         all.history_sql = history_sql.data;
-        status = insert_all(loader, job->batch, all, error);
+        status = insert_all(loader, batch, all, error);
     } else
         status = status_fail(error, STATUS_RETRY, "out of memory");
     text_free(&sql);
@@ -270,9 +266,26 @@ static Status insert_rows(Loader *loader, TableJob *job, Error *error)
     return status;
 }
 
+static Status insert_rows(Loader *loader, TableJob *job, Error *error)
+{
+    TableBuffer *buffer = job->buffer;
+    Status status = load_resolve(loader, job->batch, buffer, error);
+
+    if (status == STATUS_OK && (buffer->has_late_rows || buffer->table->schema.key_column_count == 0))
+        status = drop_late_rows(loader, buffer, error);
+    if (status != STATUS_OK || buffer->row_count == 0)
+        return status;
+    return load_insert(loader, job->batch, buffer, error);
+}
+
 static Status truncate_rows(Loader *loader, TableJob *job, Error *error)
 {
-    return loader_persist(loader, truncate_step, job, error);
+    const Truncate *truncate = job->sweep ? &job->sweep->truncate : &job->buffer->truncate;
+    Status status = loader_persist(loader, truncate_step, job, error);
+
+    if (status == STATUS_OK && job->applied && truncate_version_is_sweep(truncate->version))
+        status = load_ask_swept(loader, job->buffer->table, truncate->version, error);
+    return status;
 }
 
 typedef Status (*TableWork)(Loader *loader, TableJob *job, Error *error);
@@ -348,20 +361,23 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
         loader->system_ready ? STATUS_OK : loader_persist(loader, ensure_system_step, NULL, error);
 
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
-        if (batch->tables[i].row_count > 0)
-            status = work_on_table(loader, (TableJob){batch, &batch->tables[i], NULL}, insert_rows, error);
+        if (batch->tables[i].row_count > 0 || batch->unresolved_count > 0)
+            status = work_on_table(loader, (TableJob){.batch = batch, .buffer = &batch->tables[i]},
+                                   insert_rows, error);
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++) {
         TableBuffer *buffer = &batch->tables[i];
 
         if (buffer->truncated && truncate_is_highest(batch, buffer) && !is_stopped(batch, buffer))
-            status = work_on_table(loader, (TableJob){batch, buffer, NULL}, truncate_rows, error);
+            status =
+                work_on_table(loader, (TableJob){.batch = batch, .buffer = buffer}, truncate_rows, error);
     }
     for (size_t i = 0; i < batch->sweep_count && status == STATUS_OK; i++) {
         TableBuffer *buffer = &batch->tables[batch->sweeps[i].table];
 
         if (!is_stopped(batch, buffer))
-            status = work_on_table(loader, (TableJob){batch, buffer, &batch->sweeps[i].sweep}, truncate_rows,
-                                   error);
+            status = work_on_table(
+                loader, (TableJob){.batch = batch, .buffer = buffer, .sweep = &batch->sweeps[i].sweep},
+                truncate_rows, error);
     }
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
         if (has_loaded(&batch->tables[i]) && !is_stopped(batch, &batch->tables[i]))

@@ -13,7 +13,6 @@ const char *reason_code(Reason reason)
         [REASON_UNDECODABLE] = "undecodable",
         [REASON_UNKNOWN_SCHEMA] = "unknown_schema",
         [REASON_VALUE_OUT_OF_RANGE] = "value_out_of_range",
-        [REASON_UNCHANGED_VALUE] = "unchanged_value",
         [REASON_REJECTED] = "rejected",
         [REASON_TOO_LARGE] = "too_large",
     };

@@ -20,7 +20,6 @@ typedef enum Reason {
     REASON_UNDECODABLE,
     REASON_UNKNOWN_SCHEMA,
     REASON_VALUE_OUT_OF_RANGE,
-    REASON_UNCHANGED_VALUE,
     REASON_REJECTED,
     REASON_TOO_LARGE, /* the publisher's */
     REASON_COUNT
@@ -48,7 +47,9 @@ typedef struct Metrics {
     atomic_uint_fast64_t bytes_loaded;
     atomic_uint_fast64_t truncates;
     atomic_uint_fast64_t late_rows;
-    atomic_uint_fast64_t rows_adjusted; /* by the pipeline's policy for values out of range */
+    atomic_uint_fast64_t rows_adjusted;  /* by the pipeline's policy for values out of range */
+    atomic_uint_fast64_t rows_resolved;  /* their events left unchanged values out */
+    atomic_uint_fast64_t rows_requested; /* of the source, as such a value was not to be had */
     atomic_uint_fast64_t inserts;
     Labels retries;        /* by cause */
     Labels table_inserts;  /* that ClickHouse took, by table */

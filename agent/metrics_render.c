@@ -126,6 +126,12 @@ static void put_flow(Text *text, Metrics *m)
     put_number(text, "walhouse_agent_rows_adjusted_total", "counter",
                "Row versions with a value that its type cannot hold, loaded as the pipeline's policy says.",
                atomic_load(&m->rows_adjusted));
+    put_number(text, "walhouse_agent_rows_resolved_total", "counter",
+               "Row versions whose event left unchanged values out, loaded with those of the row before.",
+               atomic_load(&m->rows_resolved));
+    put_number(text, "walhouse_agent_rows_requested_total", "counter",
+               "Rows asked of the source because an unchanged value is in no earlier row.",
+               atomic_load(&m->rows_requested));
     put_number(text, "walhouse_agent_offset_commits_total", "counter",
                "Offset commits that Kafka acknowledged.", atomic_load(&m->commits));
     put_number(text, "walhouse_agent_batch_rows", "gauge", "Rows in the batch being filled.",

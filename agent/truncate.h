@@ -29,6 +29,11 @@ static inline bool truncate_is_sweep(const WhEvent *event)
     return event->commit_lsn % 8 != 0;
 }
 
+static inline bool truncate_version_is_sweep(Version version)
+{
+    return (uint64_t)(version >> 48) % 8 != 0;
+}
+
 /*
  * Notes the truncate and makes every row below it go. The storage table is there. It may be done again at
  * any time, in part or as a whole, and by several agents at once. Statuses as clickhouse_query().

@@ -19,6 +19,11 @@ static inline Version version_of(const WhEvent *event)
     return (Version)high << 64 | low;
 }
 
+static inline uint16_t version_epoch(Version version)
+{
+    return (uint16_t)(version >> 112);
+}
+
 /* As it is stored: little-endian. */
 static inline Version version_load(const uint8_t *bytes)
 {

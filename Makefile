@@ -5,6 +5,7 @@
 #   make check      every test; ends in "N passed, N failed"
 #   make check-versions      extension and publisher on PostgreSQL 17 and 18, in chroots (as root)
 #   make hunt       random transactions and snapshots for HUNT_SECONDS (600), in search of a row that differs
+#   make kill-test  the agent killed at KILLS (300) random moments in a stream of orders, compared row by row
 #   make check-valgrind      the extension's tests on a Postgres with assertions, and under valgrind
 #   make lint       a second compiler, formatting, shell scripts
 #   make bench      latency, throughput and memory on this machine
@@ -62,7 +63,7 @@ WEB :=
 -include dashboard/dashboard.mk
 -include tests/unit.mk
 
-.PHONY: all programs web extension tests install-extension check check-versions check-valgrind demo bench lint setup clean list-unit-tests FORCE
+.PHONY: all programs web extension tests install-extension check check-versions check-valgrind demo bench hunt kill-test lint setup clean list-unit-tests FORCE
 
 # In a make of its own, which sees what setup has just fetched.
 all: setup
@@ -132,6 +133,12 @@ hunt: all
 	@$(MAKE) --no-print-directory tests
 	tools/install-extension
 	HUNT_SECONDS=$${HUNT_SECONDS:-600} /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/e2e/test_hunt.py
+
+kill-test: all
+	@tools/setup check
+	@$(MAKE) --no-print-directory tests
+	tools/install-extension
+	KILLS=$${KILLS:-300} /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/e2e/test_kills.py
 
 clean:
 	rm -rf build build-asan build-clang build-gcc build-valgrind

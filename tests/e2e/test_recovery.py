@@ -1,9 +1,16 @@
 """What the agent makes of losses: the group's offsets, messages in Kafka, the warehouse's last seconds, its own life."""
 
+import contextlib
 import json
+import random
 import re
+import select
+import signal
+import socket
 import subprocess
+import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -176,3 +183,103 @@ def test_an_agent_that_was_away_notices_the_restart(line):
     agent = line.agent()
     line.stack.until(lambda: line.rows("SELECT count() FROM orders") == [[1000]], 30, "the rows are there again")
     line.assert_ids(1, 1000)
+
+
+class Cutter:
+    """A TCP proxy that cuts connections: some while the request is on its way, some when the answer begins to come."""
+
+    def __init__(self, target, seed):
+        self.target = target
+        self.dice = random.Random(seed)
+        self.cut = threading.Event()
+        self.cuts = {"request": 0, "answer": 0}
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        server = socket.create_connection(self.target)
+        fate = self.dice.choice(("request", "answer"))
+        # Of the request's bytes, or of the number of the answer: connections are kept alive.
+        left = {"request": self.dice.randrange(1, 600000), "answer": self.dice.randrange(1, 8)}[fate]
+        with contextlib.suppress(OSError), client, server:
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    if self.cut.is_set() and (fate, ready) in (("request", client), ("answer", server)):
+                        left -= len(data) if fate == "request" else 1
+                        if left <= 0:
+                            if fate == "request":
+                                server.sendall(data[:len(data) // 2])
+                            self.cuts[fate] += 1
+                            return
+                    (server if ready is client else client).sendall(data)
+
+
+def test_inserts_with_an_unknown_outcome_are_made_again(line):
+    """A log table too: there a row that came twice would be two, if versions did not tell."""
+    url = urllib.parse.urlsplit(line.stack.env["CLICKHOUSE_URL"])
+    cutter = Cutter((url.hostname, url.port), 1)
+    line.settings = f"[clickhouse]\nurl = http://127.0.0.1:{cutter.port}/\n"
+    line.batch = "max_rows = 2000"
+    agent = line.agent()
+    cutter.cut.set()
+    line.produce(count=40000)
+    line.produce(count=20000, table="log", keyless=1, lsn=0x2000000)
+    line.stack.until(lambda: min(cutter.cuts.values()) >= 2, 60, "connections are cut")
+    line.loaded(agent, 120)
+    cutter.cut.clear()
+    assert agent.metric("retries_total") > 0
+    line.assert_ids(1, 40000)
+    line.assert_ids(1, 20000, table="log")
+    assert line.letters() == []
+
+
+def test_a_zombie_neither_commits_nor_loses(line):
+    """An agent that stands still while its partitions go to another, and wakes with rows in its hands."""
+    line.batch = "max_rows = 500"
+    first, second = line.agent(), line.agent()
+    with line.start_produce(count=20000, partitions=4, seconds=4) as produce:
+        line.stack.until(lambda: first.metric("rows_loaded_total") > 0 and second.metric("rows_loaded_total") > 0, 60,
+                         "both load")
+        first.process.send_signal(signal.SIGSTOP)
+        assert produce.wait(60) == 0
+    line.loaded(second, 60)
+    line.assert_ids(1, 20000)
+    first.process.send_signal(signal.SIGCONT)
+    line.produce("update", count=20000, partitions=4, quantity=2, lsn=0x3000000)
+    line.loaded(second, 60)
+    line.assert_ids(1, 20000, 2)
+    line.stack.until(lambda: first.lag() == 0 and sum(ends(line).values()) == 40000, 30, "offsets are at the end")
+    # Nothing went back: whoever comes next reads nothing again.
+    for agent in (first, second):
+        assert agent.terminate() == 0
+    third = line.agent()
+    line.loaded(third)
+    assert third.metric("rows_loaded_total") == 0
+    assert line.letters() == []
+
+
+def test_partitions_move_while_rows_are_in_flight(line):
+    """Agents come, go and are killed in the middle of a stream."""
+    line.batch = "max_rows = 500"
+    agents = [line.agent()]
+    with line.start_produce(count=30000, partitions=6, seconds=8) as produce:
+        agents.append(line.agent())
+        agents.append(line.agent())
+        line.stack.until(lambda: agents[2].metric("rows_loaded_total") > 0, 60, "the third has partitions")
+        agents[0].kill()
+        assert agents[1].terminate() == 0
+        agents.append(line.agent())
+        assert produce.wait(60) == 0
+    line.loaded(agents[3], 90)
+    line.assert_ids(1, 30000)
+    assert line.letters() == []

@@ -59,6 +59,10 @@ SELECT * FROM ask.work();
 SELECT walhouse._snapshot_end(ask.open('item'));
 SELECT * FROM ask.ask('{"kind": "snapshot", "schema": "public", "table": "item", "after": "0/1"}');
 SELECT * FROM ask.work();
+-- A stamp at a commit's own position does not cover that commit.
+SELECT refused, news FROM (SELECT max(min_lsn) AS stamp FROM walhouse.snapshot) s,
+	ask.ask(format('{"kind": "snapshot", "schema": "public", "table": "item", "after": "%s"}', stamp - 1), format('{"kind": "snapshot", "schema": "public", "table": "item", "after": "%s"}', stamp));
+SELECT walhouse._snapshot_end(ask.open('item'));
 -- One that failed or was cancelled is not enough.
 SELECT walhouse._snapshot_end(walhouse.snapshot('p', 'log'), 'broken');
 SELECT * FROM ask.ask('{"kind": "snapshot", "schema": "public", "table": "log", "after": "0/1"}');

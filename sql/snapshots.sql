@@ -219,6 +219,23 @@ SELECT * FROM snap.news();
 CREATE UNIQUE INDEX fellow_id ON fellow (id);
 ALTER TABLE fellow REPLICA IDENTITY USING INDEX fellow_id;
 SELECT * FROM snap.news();
+-- A numeric that was a Decimal and becomes text, without a rewrite; in a key also another Decimal.
+ALTER TABLE fellow ADD amount numeric(10, 2);
+ALTER TABLE fellow ALTER amount TYPE numeric(12, 2);
+SELECT * FROM snap.news();
+ALTER TABLE fellow ALTER amount TYPE numeric;
+SELECT * FROM snap.news();
+ALTER TABLE fellow ALTER amount TYPE numeric(12, 2), ALTER amount SET NOT NULL;
+SELECT * FROM snap.news();
+CREATE UNIQUE INDEX fellow_amount ON fellow (amount);
+SELECT * FROM snap.news();
+ALTER TABLE fellow REPLICA IDENTITY USING INDEX fellow_amount;
+SELECT * FROM snap.news();
+ALTER TABLE fellow ALTER amount TYPE numeric(14, 2);
+SELECT * FROM snap.news();
+ALTER TABLE fellow REPLICA IDENTITY USING INDEX fellow_id;
+ALTER TABLE fellow DROP amount;
+SELECT * FROM snap.news();
 -- An enum's label renamed, also in an array or under a domain; one that is added changes no row.
 CREATE DOMAIN temper AS kinds.mood;
 CREATE TABLE diary (id int PRIMARY KEY, moods kinds.mood[], temper temper);

@@ -36,7 +36,9 @@ CREATE TABLE captured (
 	key text,				/* attribute numbers; NULL: no usable key */
 	filled int2[] NOT NULL,	/* attributes whose older rows hold a default that no event has told */
 	parts oid[] NOT NULL,	/* leaf partitions, where they are published as their root */
-	labels text[] NOT NULL,	/* of the columns' enums, each behind its oid, which it keeps when it is renamed */
+	/* of the columns' enums, each behind its oid, which it keeps when it is renamed; and how each numeric column travels, behind 'a'
+	 * (in a key 'k') and its number: that may change without a rewrite */
+	labels text[] NOT NULL,
 	PRIMARY KEY (pipeline, relation)
 );
 COMMENT ON TABLE captured IS 'which published tables of a pipeline are covered by its snapshots and its stream';
@@ -104,6 +106,13 @@ CREATE FUNCTION _published(publication text, among oid[] DEFAULT NULL)
 		coalesce((SELECT array_agg(DISTINCT e.oid || ' ' || e.enumlabel) FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
 			JOIN pg_enum e ON e.enumtypid IN (y.oid, y.typelem, y.typbasetype)
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384), '{}')
+		-- As typemap.c has it; in a key Decimals of another width are another key.
+		|| coalesce((SELECT array_agg(format('a%s %s', a.attnum,
+				CASE WHEN a.atttypmod < 4 OR (a.atttypmod - 4) >> 16 > 76 THEN 'text' ELSE 'decimal' END) ORDER BY a.attnum)
+			|| array_agg(format('k%s %s', a.attnum, a.atttypmod) ORDER BY a.attnum) FILTER (WHERE EXISTS (
+				SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey::int2[])))
+			FROM pg_attribute a
+			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'numeric'::regtype), '{}')
 	FROM given g
 	JOIN pg_class c ON c.oid = g.relid
 	JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> 'walhouse'

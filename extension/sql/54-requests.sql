@@ -33,6 +33,7 @@ CREATE FUNCTION _key_condition(relation oid, keys text[]) RETURNS text
 /*
  * All of a table as it was after an LSN; a later one than the WAL has means now. Nothing, where a snapshot whose rows are all
  * above it was made, runs, or waits: one without a stamp gets its own later than this. Returns whether it is a new request.
+ * A stamp that equals the position of a commit record does not cover that commit; one at the WAL's end covers all.
  */
 CREATE FUNCTION _want_table(pipeline text, relation oid, after pg_lsn) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -40,7 +41,7 @@ CREATE FUNCTION _want_table(pipeline text, relation oid, after pg_lsn) RETURNS b
 DECLARE
 	here pg_lsn := pg_current_wal_insert_lsn();
 BEGIN
-	after := least(coalesce(after, here), here);
+	after := CASE WHEN after < here THEN after + 1 ELSE here END;
 	-- Locked, so that it gets no stamp that was taken before.
 	PERFORM FROM walhouse.snapshot s
 	WHERE s.pipeline = pipeline AND s.relation = relation AND s.part IS NULL AND s.condition IS NULL

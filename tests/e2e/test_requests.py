@@ -4,6 +4,7 @@ topic of requests does no harm.
 
 import contextlib
 import json
+import pathlib
 import subprocess
 
 import pytest
@@ -12,6 +13,7 @@ from agentline import BUILD
 from stackctl import Stack
 
 ASK = BUILD / "tests" / "ask_source"
+FORGET = BUILD / "tests" / "kafka_forget"
 TOPIC = "shop.__requests"
 
 
@@ -260,6 +262,33 @@ def test_publisher_is_killed_on_the_way(stack, tmp_path):
     stack.assert_equal("killed")
     assert sum(requests(stack)) == before + 8
     assert stack.sql("SELECT sum(rows_done) FROM walhouse.snapshot WHERE table_name = 'killed'")[0][0] >= 1
+
+
+def test_requests_that_expired_are_missed_aloud(stack, tmp_path):
+    """A publisher that was paused for longer than Kafka keeps requests says so, and takes what is there."""
+    stack.sql("CREATE TABLE late (id int PRIMARY KEY, note text)")
+    stack.sql("INSERT INTO late SELECT g, 'note ' || g FROM generate_series(1, 10) g")
+    stack.wait()
+    falsify(stack, "late", "id")
+    before = sum(requests(stack))
+    stack.sql("SELECT walhouse.pause('shop')")
+    stack.until(lambda: stack.sql("SELECT state FROM walhouse.status") == [("paused",)], 60, "the pipeline is paused")
+    keys = keys_of(stack, "late")
+    for _ in range(2):
+        ask(stack, tmp_path, "late", "rows", *keys[:5])
+    ask(stack, tmp_path, "late", "rows", *keys[5:])
+    end = len(messages(stack, TOPIC))
+    subprocess.run([str(FORGET), stack.env["KAFKA_BROKERS"], "records", TOPIC, "0", str(end - 1)], check=True, timeout=60,
+                   stdin=subprocess.DEVNULL)
+    stack.sql("SELECT walhouse.resume('shop')")
+    stack.until(lambda: sum(requests(stack)) == before + 1, 60, "what is there is taken")
+    log = (pathlib.Path(stack.directory) / "log" / "postgres.log").read_text(errors="replace")
+    assert f"requests {end - 3} to {end - 2} of agents are gone from their topic" in log
+    stack.wait()
+    assert len(stack.differences("late")[0]) == 5
+    ask(stack, tmp_path, "late", "rows", *keys)
+    stack.wait()
+    stack.assert_equal("late")
 
 
 def test_the_key_changed_in_between(stack, tmp_path):

@@ -14,19 +14,20 @@
 
 /* ---- types ---- */
 
-/* "Decimal(P, S)" of at most 38 digits. */
+/* "Decimal(P, S)" of at most 38 digits, as ClickHouse prints it. */
 static bool decimal_type(WhSlice name, ScalarType *type)
 {
-    char copy[32];
+    char copy[32], printed[32];
     unsigned precision, scale;
-    int used = 0;
 
     if (name.size >= sizeof copy)
         return false;
     memcpy(copy, name.data, name.size);
     copy[name.size] = '\0';
-    if (sscanf(copy, "Decimal(%2u, %2u)%n", &precision, &scale, &used) != 2 || (size_t)used != name.size ||
-        precision < 1 || precision > DECIMAL_DIGITS_MAX || scale > precision)
+    if (sscanf(copy, "Decimal(%2u, %2u)", &precision, &scale) != 2)
+        return false;
+    (void)snprintf(printed, sizeof printed, "Decimal(%u, %u)", precision, scale);
+    if (strcmp(printed, copy) != 0 || precision < 1 || precision > DECIMAL_DIGITS_MAX || scale > precision)
         return false;
     *type = (ScalarType){.kind = SCALAR_DECIMAL,
                          .width = precision <= 9    ? 4

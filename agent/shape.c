@@ -269,8 +269,9 @@ static Status put_constant(Builder *b, const ConstantRule *constant, WhWriter *w
     const char *wanted;
 
     if (!scalar_type(constant->type, &type))
-        return refuse(b, "constant.%s: %.*s is not a type that a constant can have", constant->name,
-                      (int)constant->type.size, (const char *)constant->type.data);
+        return refuse(b,
+                      "constant.%s: %.*s is not a type that a constant can have, written as in Decimal(4, 2)",
+                      constant->name, (int)constant->type.size, (const char *)constant->type.data);
     wanted = scalar_parse(&type, constant->value, &value);
     if (wanted)
         return refuse(b, "constant.%s: %.*s takes %s", constant->name, (int)constant->type.size,

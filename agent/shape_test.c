@@ -203,6 +203,7 @@ static void test_refusals(void **state)
         {{"constant.email", "String x"}, "two columns would be called email"},
         {{"constant.n", "Int8 300"}, "Int8 takes a whole number that it can hold"},
         {{"constant.n", "Array(String) x"}, "not a type that a constant can have"},
+        {{"constant.n", "Decimal(4,2) 1"}, "written as in Decimal(4, 2)"},
         {{"order_by", "id"}, "each key column stands in it once"},
         {{"order_by", "id, shop, email"}, "order_by: email is not of the key"},
         {{"order_by", "id, shop, nothing"}, "order_by: the table has no column nothing"},

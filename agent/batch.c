@@ -218,6 +218,11 @@ Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Err
     return STATUS_OK;
 }
 
+void batch_hide_key(Batch *batch)
+{
+    batch->letters[batch->letter_count - 1].hides_key = true;
+}
+
 static void forget_sweeps(Batch *batch, const char *topic)
 {
     size_t kept = 0;

@@ -66,6 +66,7 @@ typedef struct UnresolvedRow {
 typedef struct DeadLetter {
     uint32_t message;
     Reason reason;
+    bool hides_key; /* nothing that goes to the warehouse may have the message's key */
     Error error;
 } DeadLetter;
 
@@ -158,5 +159,7 @@ bool batch_move_rows(TableBuffer *to, TableBuffer *from);
 size_t batch_drop_below(TableBuffer *buffer, Version floor);
 
 Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error);
+/* Of the letter that was added last. */
+void batch_hide_key(Batch *batch);
 
 #endif

@@ -49,20 +49,15 @@ const TableSchema *dlq_mirror_table(Registry *registry, const Letter *letter)
     return search.found;
 }
 
-/* Do the rules of the table keep its key from people? While nobody knows what they hide, they do. */
+/* Does any table that it may be a letter of keep its key from people? */
 static bool hides_key(Registry *registry, const Letter *letter, const TableSchema *named)
 {
-    Search search = {.topic = letter->topic};
-    const TableSchema *table = named;
+    char topic[WH_TOPIC_BYTES_MAX + 1];
 
-    if (table == NULL) {
-        registry_each_table(registry, look_at_table, &search);
-        table = search.found;
-    }
-    for (uint32_t i = 0; table && table->map && i < table->schema.key_column_count; i++)
-        if (!rowmap_may_show(table->map, i))
-            return true;
-    return table && table->rules_error;
+    (void)snprintf(topic, sizeof topic, "%.*s",
+                   (int)(letter->topic.size < sizeof topic ? letter->topic.size : sizeof topic - 1),
+                   (const char *)letter->topic.data);
+    return named ? registry_hides_key(named) : registry_topic_hides_key(registry, topic);
 }
 
 void dlq_mirror_key(Text *text, Registry *registry, const Letter *letter)

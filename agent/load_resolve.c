@@ -319,7 +319,8 @@ static Status settle(Job *job, ResolveKey *key, Error *error)
         break;
     case RESOLVE_ASK:
         count = resolve_left_alone(&job->resolve, key, columns);
-        ok = add_note(job, topic, key->key, newest->version, columns, count, 0);
+        ok = registry_hides_key(job->buffer->table) ||
+             add_note(job, topic, key->key, newest->version, columns, count, 0);
         job->asks[job->ask_count++] = key->key;
         break;
     case RESOLVE_SUPERSEDED:
@@ -395,6 +396,10 @@ static Status settle_all(Job *job, ResolveKey **keys, Error *error)
         ResolveKey *key = &job->resolve.keys[i];
         size_t size = key->key.size + key->row_key.size + WH_VARINT_BYTES_MAX;
 
+        /* A key that the warehouse may not have cannot be in notes, and without them no earlier row is safe.
+         */
+        if (key->outcome != RESOLVE_SUPERSEDED && registry_hides_key(job->buffer->table))
+            key->outcome = RESOLVE_ASK;
         if (key->outcome == RESOLVE_LOOK && size > GROUP_KEY_BYTES)
             key->outcome = RESOLVE_ASK;
         if (key->outcome != RESOLVE_LOOK) {
@@ -475,7 +480,7 @@ Status load_note_letters(Loader *loader, const Batch *batch, Error *error)
         WhReader r = wh_reader(message->value.data, message->value.size);
         WhEvent event;
 
-        if (message->key.data && wh_event_get(&r, &event) &&
+        if (message->key.data && !batch->letters[i].hides_key && wh_event_get(&r, &event) &&
             !add_note(&job, message->topic, message->key, version_of(&event), NULL, 0, 0))
             status = status_fail(error, STATUS_RETRY, "out of memory");
     }

@@ -108,7 +108,12 @@ static Status insert_step(Loader *loader, void *context, Error *error)
 
 static Status bury(Batch *batch, const Range *range, const Error *why, Error *error)
 {
-    return batch_add_letter(batch, range->buffer->rows[range->first].message, REASON_REJECTED, why, error);
+    Status status =
+        batch_add_letter(batch, range->buffer->rows[range->first].message, REASON_REJECTED, why, error);
+
+    if (status == STATUS_OK && registry_hides_key(range->buffer->table))
+        batch_hide_key(batch);
+    return status;
 }
 
 /*

@@ -192,9 +192,13 @@ static void take_events(Pipeline *p, const MessageView *view, uint32_t message, 
         status = take_event(p, view, &event, message, stop, &reason, &error);
     if (status == STATUS_OK && !wh_reader_ok(&r))
         status = status_fail(&error, STATUS_REJECT, "%s at byte %zu", r.error, r.error_offset);
-    if (status == STATUS_REJECT)
+    if (status == STATUS_REJECT) {
         status = batch_add_letter(p->filling, message, reason, &error, &failure) == STATUS_OK ? STATUS_OK
                                                                                               : STATUS_FATAL;
+        if (status == STATUS_OK && rules_of(p)->count > 0 &&
+            registry_topic_hides_key(p->registry, view->topic))
+            batch_hide_key(p->filling);
+    }
     if (status == STATUS_FATAL)
         fail(p, &error);
 }

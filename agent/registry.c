@@ -329,6 +329,25 @@ void registry_each_table(Registry *registry, void (*visit)(void *context, const 
     (void)pthread_mutex_unlock(&registry->lock);
 }
 
+bool registry_hides_key(const TableSchema *table)
+{
+    for (uint32_t i = 0; table->map && i < table->schema.key_column_count; i++)
+        if (!rowmap_may_show(table->map, i))
+            return true;
+    return table->rules_error != NULL;
+}
+
+bool registry_topic_hides_key(Registry *registry, const char *topic)
+{
+    bool hides = false;
+
+    (void)pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->count && !hides; i++)
+        hides = strcmp(registry->newest[i]->topic, topic) == 0 && registry_hides_key(registry->newest[i]);
+    (void)pthread_mutex_unlock(&registry->lock);
+    return hides;
+}
+
 bool registry_knows(Registry *registry, const char *table)
 {
     bool known = false;

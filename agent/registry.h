@@ -62,6 +62,11 @@ TableSchema *registry_find(Registry *registry, uint64_t fingerprint);
 void registry_each_table(Registry *registry, void (*visit)(void *context, const TableSchema *table),
                          void *context);
 
+/* Do rules keep the values of the key out of the warehouse? While nobody knows what they hide, they do. */
+bool registry_hides_key(const TableSchema *table);
+/* The same of the tables whose events are in a topic. */
+bool registry_topic_hides_key(Registry *registry, const char *topic);
+
 /* Has any schema this name, "schema.table"? */
 bool registry_knows(Registry *registry, const char *table);
 

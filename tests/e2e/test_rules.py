@@ -273,3 +273,27 @@ def ddl(line, settings, *arguments):
                       f"[clickhouse]\ndatabase = {line.name}\n{settings}", encoding="ascii")
     return subprocess.run([str(AGENT), "ddl", "--config", str(config), *arguments], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+
+def test_unchanged_values_under_rules(line):
+    sql = line.stack.sql
+    body = "out of line " * 1000
+    for table, key in (("hidden_keys", "who text"), ("hidden_bodies", "id int"), ("by_body", "id int")):
+        sql(f"CREATE TABLE {table} ({key} PRIMARY KEY, body text, n int); ALTER TABLE {table} ALTER COLUMN body SET STORAGE EXTERNAL")
+    sql("INSERT INTO hidden_keys VALUES ('agent-007', %s, 1)", (body,))
+    sql("INSERT INTO hidden_bodies VALUES (1, %s, 1)", (body,))
+    sql("INSERT INTO by_body VALUES (1, %s, 1), (2, 'short', 1)", (body,))
+    line.settings += ("[table public.hidden_keys]\nmask.who = hash\n[table public.hidden_bodies]\nmask.body = hash\n"
+                      "[table public.by_body]\nfilter = body > 'out' and n < 3\ndrop = body\n")
+    agent = line.agent()
+    settle(line, agent)
+    for table in ("hidden_keys", "hidden_bodies", "by_body"):
+        sql(f"UPDATE {table} SET n = 2")
+    # The values are in an earlier row, or the source is asked for the row.
+    line.stack.until(lambda: line.rows("SELECT who, body, n FROM hidden_keys") == [[hashed("agent-007"), body, 2]], 90, "the row was asked for")
+    line.stack.until(lambda: line.rows("SELECT body, n FROM hidden_bodies") == [[hashed(body), 2]], 60, "the hash is taken from the row before")
+    line.stack.until(lambda: line.rows("SELECT id, n FROM by_body") == [[1, 2], [2, 2]], 90, "the rows that the filter cannot judge were asked for")
+    sql("UPDATE by_body SET n = 3 WHERE id = 1")
+    line.stack.until(lambda: line.rows("SELECT id, n FROM by_body") == [[2, 2]], 90, "the row leaves")
+    shown = everything(line)
+    assert "agent-007" not in shown and b"agent-007".hex() not in shown.lower()

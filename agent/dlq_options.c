@@ -160,8 +160,8 @@ bool dlq_options_parse(DlqOptions *options, const char *prefix, int64_t now_us, 
                                           {0}};
     int option, index = 0;
 
-    *options = (DlqOptions){
-        .state = "waiting", .until_us = INT64_MAX, .partition = -1, .last = INT64_MAX, .limit = -1};
+    *options =
+        (DlqOptions){.state = "", .until_us = INT64_MAX, .partition = -1, .last = INT64_MAX, .limit = -1};
     opterr = 0;
     while ((option = getopt_long(argc, argv, "", longs, &index)) != -1) {
         const char *value = optarg ? optarg : "";
@@ -179,6 +179,8 @@ bool dlq_options_parse(DlqOptions *options, const char *prefix, int64_t now_us, 
         (void)status_fail(error, STATUS_FATAL, "it takes " DLQ_ARGUMENTS);
         return false;
     }
+    if (options->state[0] == '\0')
+        options->state = options->action == DLQ_SHOW ? "all" : "waiting";
     if (options->limit < 0)
         options->limit = options->action == DLQ_LIST   ? LIST_LIMIT
                          : options->action == DLQ_SHOW ? SHOW_LIMIT

@@ -17,7 +17,7 @@ typedef struct DlqOptions {
     DlqAction action;
     char topic[WH_TOPIC_BYTES_MAX + 1]; /* "": any */
     const char *reason;                 /* NULL: any */
-    const char *state;                  /* "all": any */
+    const char *state;                  /* "all": any, as show has it unless it is told */
     int64_t since_us;
     int64_t until_us;
     int64_t partition; /* of the dead-letter topic; -1: any */

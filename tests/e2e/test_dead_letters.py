@@ -225,6 +225,7 @@ def test_discard_and_a_lost_mirror(line):
     assert "all 5 letters" in dlq(line, "discard", status=1)[1]
     assert dlq(line, "discard", "--offset", 3)[0] == "discarded 1 letters\n"
     assert [row["offset"] for row in listed(line)] == [0, 1, 2, 4]
+    assert "  discarded  " in dlq(line, "show", "--offset", 3)[0]
     [done] = listed(line, "--state", "discarded")
     assert done["offset"] == 3 and done["resolved_at"]
     assert len(line.letters()) == 5

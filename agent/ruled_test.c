@@ -94,7 +94,8 @@ static WhEvent get_event(Fixture *f, const char *name)
 static Status add(Fixture *f, const WhEvent *event, Reason *reason, Error *error)
 {
     static const char topic[] = "shop.public.orders";
-    MessageView view = {.topic = topic, .offset = (int64_t)f->batch.message_count};
+    MessageView view = {
+        .topic = topic, .offset = (int64_t)f->batch.message_count, .key = {event->body.data, 8}};
     uint32_t index;
 
     assert_int_equal(batch_add_message(&f->batch, &view, &index, error), STATUS_OK);

@@ -11,6 +11,7 @@
 #include "agent/command.h"
 #include "agent/config.h"
 #include "agent/dlq_options.h"
+#include "agent/nearest.h"
 #include "lib/log.h"
 
 #define LOG_LIMIT_S 10
@@ -81,12 +82,20 @@ static const Command *find_command(const char *name)
     return NULL;
 }
 
-/* Exit status, or -1: go on. */
-static int usage(const char *problem, const char *what)
+static const char *nearest_command(const char *name)
 {
-    (void)fprintf(stderr,
-                  "walhouse-agent: %s%s\nusage: walhouse-agent [COMMAND] --config FILE (see --help)\n",
-                  problem, what);
+    size_t best = 0;
+
+    for (size_t i = 1; i < COMMAND_COUNT; i++)
+        if (nearest_distance(name, commands[i].name) < nearest_distance(name, commands[best].name))
+            best = i;
+    return commands[best].name;
+}
+
+static int usage(const char *problem)
+{
+    (void)fprintf(stderr, "walhouse-agent: %s\nusage: walhouse-agent [COMMAND] --config FILE (see --help)\n",
+                  problem);
     return EXIT_USAGE;
 }
 
@@ -105,7 +114,7 @@ static int parse(int argc, char **argv, CommandLine *line)
             line->config_path = argv[i] + 9;
         } else if (strcmp(argv[i], "--config") == 0) {
             if (++i == argc)
-                return usage("--config takes a file", "");
+                return usage("--config takes a file");
             line->config_path = argv[i];
         } else if (strcmp(argv[i], "--help") == 0) {
             help = true;
@@ -119,8 +128,11 @@ static int parse(int argc, char **argv, CommandLine *line)
             line->check_only = true;
         } else if (line->command == NULL && argv[i][0] != '-') {
             line->command = find_command(argv[i]);
-            if (line->command == NULL)
-                return usage("no such subcommand: ", argv[i]);
+            if (line->command == NULL) {
+                (void)fprintf(stderr, "walhouse-agent: no such subcommand: %s; did you mean %s?\n", argv[i],
+                              nearest_command(argv[i]));
+                return EXIT_USAGE;
+            }
         } else {
             argv[kept++] = argv[i];
         }
@@ -138,7 +150,7 @@ static int parse(int argc, char **argv, CommandLine *line)
     argv[0] = (char *)line->command->name;
     /* A container may have all of it in its environment. */
     return line->config_path || getenv(CONFIG_ENVIRONMENT "KAFKA_BROKERS") ? -1
-                                                                           : usage("--config is missing", "");
+                                                                           : usage("--config is missing");
 }
 
 static Status read_settings(Config *config, const char *path, Error *error)

@@ -34,7 +34,7 @@ def run(*arguments, **options):
 
 def test_the_command_line():
     assert run().returncode == 2
-    assert "no such subcommand: runn" in run("runn", "--config", "x").stderr
+    assert "no such subcommand: statsu; did you mean status?" in run("statsu", "--config", "x").stderr
     refused = run("--config", "/nowhere/agent.conf")
     assert refused.returncode == 1 and "cannot open configuration file /nowhere/agent.conf" in refused.stderr
     refused = run(env={"WALHOUSE_AGENT_KAFKA_BROKERS": "x:1", "WALHOUSE_AGENT_KAFKA_TOPICS_PREFIX": "y"})

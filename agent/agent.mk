@@ -6,7 +6,7 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	kafka_config consume consume_schemas consume_lag producer request \
 	consume_assign offsets load_offsets recover recover_gaps \
 	registry target batch budget truncate stopped pipeline \
-	clickhouse ddl history resolve load load_tables load_resolve \
+	clickhouse ddl storage typejoin plan catalog evolve insert history resolve load load_tables load_resolve \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress
@@ -57,6 +57,7 @@ $(AGENT_FORGET): $(BUILD)/obj/tests/tools/kafka_forget.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RDKAFKA_LIBS)
 
 # Pure rooms.
+UNIT_TESTS += $(BUILD)/tests/agent_plan_test $(BUILD)/tests/agent_catalog_test
 UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test $(BUILD)/tests/agent_batch_test \
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_metrics_test $(BUILD)/tests/agent_filter_test \
 	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test \
@@ -144,3 +145,13 @@ UNIT_TESTS += $(BUILD)/tests/agent_offsets_test
 $(BUILD)/tests/agent_offsets_test: $(BUILD)/obj/agent/offsets_test.o $(BUILD)/obj/agent/offsets.o $(BUILD)/obj/agent/text.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_plan_test: $(BUILD)/obj/agent/plan_test.o $(BUILD)/obj/agent/plan.o $(BUILD)/obj/agent/typejoin.o \
+		$(BUILD)/obj/agent/text.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/agent_catalog_test: $(BUILD)/obj/agent/catalog_test.o $(BUILD)/obj/agent/catalog.o $(BUILD)/obj/agent/text.o \
+		$(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lcmocka

@@ -286,17 +286,12 @@ void batch_forget_topic(Batch *batch, const char *topic)
 
 /* ---- rows ---- */
 
+/* The header is written when the rows are sent: the loader knows the names in the storage table. */
 bool batch_open_buffer(TableBuffer *buffer, TableSchema *table)
 {
-    WhWriter w;
-
     *buffer = (TableBuffer){.table = table, .oldest_commit_us = INT64_MAX};
-    if (!GROW(buffer->data, buffer->capacity, target_header_bytes_max(&table->target), BUFFER_BYTES_FIRST))
-        return false;
-    w = wh_writer(buffer->data, buffer->capacity);
-    target_put_header(&w, &table->target);
-    buffer->header_size = buffer->size = w.length;
-    return !w.full;
+    buffer->header_size = buffer->size = target_header_room(&table->target);
+    return GROW(buffer->data, buffer->capacity, buffer->size, BUFFER_BYTES_FIRST);
 }
 
 static TableBuffer *find_buffer(Batch *batch, TableSchema *table)
@@ -535,6 +530,19 @@ size_t batch_drop_below(TableBuffer *buffer, Version floor)
     buffer->row_count = kept;
     buffer->size = size;
     return dropped;
+}
+
+Version batch_newest_version(const TableBuffer *buffer)
+{
+    Version newest = buffer->truncated ? buffer->truncate.version : 0;
+
+    for (size_t i = 0; i < buffer->row_count; i++) {
+        size_t end = i + 1 < buffer->row_count ? buffer->rows[i + 1].offset : buffer->size;
+        Version version = version_load(buffer->data + end - BATCH_ROW_TAIL_BYTES);
+
+        newest = version > newest ? version : newest;
+    }
+    return newest;
 }
 
 /* A change's commit, for the time from commit to loaded; rows of snapshots, and replayed ones, which have

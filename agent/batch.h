@@ -27,7 +27,7 @@ typedef struct BatchRow {
     uint32_t message; /* index */
 } BatchRow;
 
-/* The rows of one schema version; data begins with the header of RowBinaryWithNamesAndTypes. */
+/* The rows of one schema version; data begins with room for the header of RowBinaryWithNamesAndTypes. */
 typedef struct TableBuffer {
     TableSchema *table;
     uint8_t *data;
@@ -157,6 +157,9 @@ bool batch_move_rows(TableBuffer *to, TableBuffer *from);
 
 /* Takes the rows with a version below floor out of a buffer, and returns how many. */
 size_t batch_drop_below(TableBuffer *buffer, Version floor);
+
+/* The highest version of a row, or of the truncate; 0: neither. */
+Version batch_newest_version(const TableBuffer *buffer);
 
 Status batch_add_letter(Batch *batch, uint32_t message, Reason reason, const Error *why, Error *error);
 /* Of the letter that was added last. */

@@ -142,18 +142,19 @@ static void test_header(void **state)
 {
     Fixture *f = *state;
     TableSchema *table = add_orders(f);
-    WhEvent event = get_event(f, "event.insert");
+    uint8_t bytes[1000];
+    WhWriter w = wh_writer(bytes, sizeof bytes);
     WhReader r;
-    Reason reason;
-    Error error = {""};
     static const char *const names[] = {"id",        "customer_id", "note",     "total",
                                         "placed_at", "_version",    "_deleted", "_commit_time"};
     static const char *const types[] = {
         "Int64",   "UUID",  "Nullable(String)",    "Decimal(12, 2)", "DateTime64(6, 'UTC')",
         "UInt128", "UInt8", "DateTime64(6, 'UTC')"};
 
-    assert_int_equal(add(f, table, &event, &reason, &error), STATUS_OK);
-    r = wh_reader(f->batch.tables[0].data, f->batch.tables[0].header_size);
+    target_put_header(&w, &table->target);
+    assert_true(w.length <= target_header_bytes_max(&table->target));
+    assert_true(w.length <= target_header_room(&table->target));
+    r = wh_reader(bytes, w.length);
     assert_int_equal(wh_get_varint(&r), 8);
     for (int i = 0; i < 8; i++)
         assert_true(wh_slice_equals(wh_get_str(&r, 100), names[i]));
@@ -446,7 +447,7 @@ static void test_create_table(void **state)
     TableSchema *table = add_orders(f);
     Text text = {0};
 
-    ddl_create_table(&text, &table->target);
+    ddl_create_table(&text, &table->target, "whose it's");
     assert_string_equal(
         text.data, "CREATE TABLE IF NOT EXISTS `sh\\`op`.`_orders` (`id` Int64 COMMENT 'attribute 1', "
                    "`customer_id` UUID COMMENT 'attribute 2', `note` Nullable(String) COMMENT 'attribute 3', "
@@ -455,7 +456,8 @@ static void test_create_table(void **state)
                    "`_version` UInt128, `_deleted` UInt8, `_commit_time` DateTime64(6, 'UTC'), "
                    "`_loaded_time` DateTime64(6, 'UTC') DEFAULT now64(6), "
                    "INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1) "
-                   "ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (`id`)");
+                   "ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (`id`) "
+                   "COMMENT 'whose it\\'s'");
     text_free(&text);
 }
 

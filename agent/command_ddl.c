@@ -17,6 +17,7 @@
 
 typedef struct Listing {
     const char *only; /* schema.table; NULL: all */
+    const Config *config;
     Registry *registry;
     size_t shown;
     bool failed;
@@ -45,20 +46,20 @@ static bool is_wanted(const Listing *listing, const WhSchema *schema)
             listing->only[size] == '.' && wh_slice_equals(schema->table_name, listing->only + size + 1));
 }
 
-static void append_view(Text *text, const Target *target)
+static void append_statements(Text *text, const Config *config, const TableSchema *table)
 {
-    text_appendf(text, "CREATE OR REPLACE VIEW ");
+    const Target *target = &table->target;
+    Text identity = {0};
+
+    storage_append_identity(&identity, config->kafka_topic_prefix, table->schema.relation_oid, target);
+    ddl_create_table(text, target, identity.data ? identity.data : "");
+    text_appendf(text, ";\nCREATE OR REPLACE VIEW ");
     target_append_view(text, target);
-    text_appendf(text, " AS SELECT ");
-    for (uint32_t i = 0; i < target->column_count; i++) {
-        text_append_identifier(text, target->columns[i].stored, strlen(target->columns[i].stored));
-        text_appendf(text, " AS ");
-        text_append_identifier(text, target->columns[i].name, strlen(target->columns[i].name));
-        text_appendf(text, ", ");
-    }
-    text_appendf(text, "`_version`, `_commit_time`, `_loaded_time` FROM ");
-    target_append_storage(text, target);
-    text_appendf(text, " FINAL");
+    text_appendf(text, " AS ");
+    ddl_view_definition(text, target);
+    text_appendf(text, ";\n");
+    text->failed = text->failed || identity.failed;
+    text_free(&identity);
 }
 
 /* One statement a line. */
@@ -79,10 +80,7 @@ static void print_table(void *context, const TableSchema *table)
     text_appendf(&text, "-- %.*s.%.*s\n", (int)table->schema.schema_name.size,
                  (const char *)table->schema.schema_name.data, (int)table->schema.table_name.size,
                  (const char *)table->schema.table_name.data);
-    ddl_create_table(&text, target);
-    text_appendf(&text, ";\n");
-    append_view(&text, target);
-    text_appendf(&text, ";\n");
+    append_statements(&text, listing->config, table);
     if (target->history_name) {
         history_create_statement(&text, target);
         text_appendf(&text, ";\n");
@@ -125,7 +123,7 @@ static Status list(const Config *config, Listing *listing, Error *error)
 
 int command_ddl(const Config *config, int argc, char **argv)
 {
-    Listing listing = {.only = argc > 1 ? argv[1] : NULL, .registry = registry_new(config)};
+    Listing listing = {.only = argc > 1 ? argv[1] : NULL, .config = config, .registry = registry_new(config)};
     Error error = {"out of memory"};
     Status status = STATUS_FATAL;
 

@@ -1,22 +1,30 @@
 /*
- * ddl.h - tables and views in ClickHouse for the schemas that Postgres's tables have.
+ * ddl.h - statements for the tables and views in ClickHouse that Postgres's tables become.
+ *
+ * evolve.h decides which of them are needed.
  */
 #ifndef WALHOUSE_AGENT_DDL_H
 #define WALHOUSE_AGENT_DDL_H
 
 #include "agent/clickhouse.h"
-#include "agent/registry.h"
+#include "agent/storage.h"
+#include "agent/target.h"
 #include "agent/text.h"
 
-/* The statements, for ddl_ensure() and for tests. Names are quoted. Check text->failed. */
-void ddl_create_table(Text *text, const Target *target);
+/* Names are quoted. Check text->failed. */
 
-/*
- * Makes the storage table and the view of current rows fit to take rows of this schema: creates them, adds
- * columns. STATUS_STOP: a table is there that cannot take them, and *error says why and what to do. Several
- * agents may do it at once.
- */
-Status ddl_ensure(ClickHouse *client, TableSchema *table, Error *error);
+/* The storage table; the comment is its identity (storage.h). */
+void ddl_create_table(Text *text, const Target *target, const char *comment);
+
+/* What follows ALTER TABLE. */
+void ddl_add_column(Text *text, const TargetColumn *column, const char *stored);
+/* was: what it was before it became String, or NULL. */
+void ddl_widen_column(Text *text, const TargetColumn *column, const char *stored, const char *type,
+                      const char *was);
+
+/* The SELECT of the view of current rows: the target's columns under their names, whatever they are called in
+ * the storage table. */
+void ddl_view_definition(Text *text, const Target *target);
 
 /* The database and the agent's own tables. */
 Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error);

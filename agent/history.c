@@ -8,7 +8,7 @@
 static void append_column(Text *text, const TargetColumn *column)
 {
     text_append_identifier(text, column->stored, strlen(column->stored));
-    text_appendf(text, " %s", column->type);
+    text_appendf(text, " %s", column->stored_type ? column->stored_type : column->type);
     if (column->codec)
         text_appendf(text, " CODEC(%s)", column->codec);
 }
@@ -43,6 +43,17 @@ void history_columns_statement(Text *text, const Target *target)
     }
 }
 
+/* A column is widened with the storage table's. */
+static void append_widening(Text *text, const Target *target)
+{
+    text_appendf(text, "ALTER TABLE ");
+    target_append_history(text, target);
+    for (uint32_t i = target->key_column_count; i < target->column_count; i++) {
+        text_appendf(text, "%s MODIFY COLUMN ", i > target->key_column_count ? "," : "");
+        append_column(text, &target->columns[i]);
+    }
+}
+
 static Status run(ClickHouse *client, Text *sql, Error *error)
 {
     Status status = sql->failed ? status_fail(error, STATUS_RETRY, "out of memory")
@@ -62,7 +73,11 @@ Status history_ensure(ClickHouse *client, const Target *target, Error *error)
     if (status == STATUS_OK && target->column_count > target->key_column_count) {
         history_columns_statement(&sql, target);
         status = run(client, &sql, error);
+        append_widening(&sql, target);
+        if (status == STATUS_OK)
+            status = run(client, &sql, error);
     }
+    text_free(&sql);
     if (status != STATUS_OK)
         return status;
     text_appendf(&sql, "ALTER TABLE ");

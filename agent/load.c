@@ -222,10 +222,12 @@ Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
     loader->client = clickhouse_open(config, error);
     loader->dlq = loader->client ? dlq_open(config, error) : NULL;
     loader->requests = loader->dlq ? requests_open(config, error) : NULL;
-    if (loader->requests && pthread_create(&loader->thread, NULL, run, loader) == 0)
+    loader->evolve = loader->requests ? evolve_new(config, loader->client, metrics, loader->requests) : NULL;
+    if (loader->evolve && pthread_create(&loader->thread, NULL, run, loader) == 0)
         return loader;
     if (loader->requests)
         (void)status_fail(error, STATUS_FATAL, "cannot start a thread");
+    evolve_free(loader->evolve);
     requests_close(loader->requests);
     dlq_close(loader->dlq);
     breaker_fini(&loader->breaker);
@@ -246,6 +248,7 @@ void loader_stop(Loader *loader)
     (void)pthread_mutex_unlock(&loader->lock);
     clickhouse_cancel(loader->client);
     (void)pthread_join(loader->thread, NULL);
+    evolve_free(loader->evolve);
     requests_close(loader->requests);
     dlq_close(loader->dlq);
     breaker_fini(&loader->breaker);

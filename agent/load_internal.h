@@ -10,6 +10,7 @@
 #include "agent/breaker.h"
 #include "agent/clickhouse.h"
 #include "agent/dlq.h"
+#include "agent/evolve.h"
 #include "agent/load.h"
 #include "agent/request.h"
 
@@ -20,6 +21,7 @@ struct Loader {
     Dlq *dlq;
     Requests *requests;
     Breaker breaker;
+    Evolve *evolve;
     bool system_ready; /* the agent's own tables are there */
     bool failed;       /* a request, since the server was asked when it started */
     int64_t ask_at_ms;

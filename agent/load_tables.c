@@ -14,6 +14,7 @@
 
 #include "agent/ddl.h"
 #include "agent/history.h"
+#include "agent/insert.h"
 #include "agent/load_internal.h"
 #include "lib/log.h"
 
@@ -34,7 +35,7 @@ static Status ensure_table_step(Loader *loader, void *context, Error *error)
 {
     TableSchema *table = context;
     Status status = table->rules_error ? status_fail(error, STATUS_STOP, "%s", table->rules_error)
-                                       : ddl_ensure(loader->client, table, error);
+                                       : evolve_fit(loader->evolve, table, error);
 
     if (status == STATUS_OK && table->target.history_name)
         status = history_ensure(loader->client, &table->target, error);
@@ -59,27 +60,6 @@ static size_t row_start(const TableBuffer *buffer, size_t row)
     return row < buffer->row_count ? buffer->rows[row].offset : buffer->size;
 }
 
-/* Part of a buffer goes out as header and rows, made contiguous for the while. */
-static Status insert_part(Loader *loader, const Range *range, const char *sql, Error *error)
-{
-    const TableBuffer *buffer = range->buffer;
-    size_t start = row_start(buffer, range->first);
-    size_t size = row_start(buffer, range->end) - start;
-    uint8_t *copy;
-    Status status;
-
-    if (range->first == 0 && range->end == buffer->row_count)
-        return clickhouse_insert(loader->client, sql, buffer->data, buffer->size, error);
-    copy = malloc(buffer->header_size + size);
-    if (copy == NULL)
-        return status_fail(error, STATUS_RETRY, "out of memory");
-    memcpy(copy, buffer->data, buffer->header_size);
-    memcpy(copy + buffer->header_size, buffer->data + start, size);
-    status = clickhouse_insert(loader->client, sql, copy, buffer->header_size + size, error);
-    free(copy);
-    return status;
-}
-
 static void note_insert(Loader *loader, const Range *range, Status status, int64_t us)
 {
     Metrics *metrics = loader->metrics;
@@ -95,12 +75,14 @@ static void note_insert(Loader *loader, const Range *range, Status status, int64
 
 static Status insert_step(Loader *loader, void *context, Error *error)
 {
-    int64_t start = loader_now_us(CLOCK_MONOTONIC);
     const Range *range = context;
-    Status status = range->history_sql ? insert_part(loader, range, range->history_sql, error) : STATUS_OK;
+    int64_t start = loader_now_us(CLOCK_MONOTONIC);
+    Status status = range->history_sql ? insert_rows_of(loader->client, range->buffer, range->first,
+                                                        range->end, range->history_sql, error)
+                                       : STATUS_OK;
 
     if (status == STATUS_OK)
-        status = insert_part(loader, range, range->sql, error);
+        status = insert_rows_of(loader->client, range->buffer, range->first, range->end, range->sql, error);
 
     note_insert(loader, context, status, loader_now_us(CLOCK_MONOTONIC) - start);
     return status;
@@ -168,7 +150,7 @@ static bool append_insert(Text *sql, const Target *target, AppendTable append_ta
     append_table(sql, target);
     text_appendf(sql, " (");
     target_append_columns(sql, target);
-    text_appendf(sql, ") FORMAT RowBinaryWithNamesAndTypes");
+    text_appendf(sql, ")" INSERT_FORMAT);
     return !sql->failed;
 }
 
@@ -293,6 +275,54 @@ static Status truncate_rows(Loader *loader, TableJob *job, Error *error)
     return status;
 }
 
+/* ---- views ---- */
+
+typedef struct Follow {
+    TableSchema *table;
+    Version version;
+} Follow;
+
+static Status follow_step(Loader *loader, void *context, Error *error)
+{
+    const Follow *follow = context;
+    Status status = evolve_follow(loader->evolve, follow->table, follow->version, error);
+
+    return status == STATUS_REJECT ? STATUS_STOP : status;
+}
+
+static Status look_step(Loader *loader, void *context, Error *error)
+{
+    if (evolve_look(loader->evolve, error) == STATUS_OK)
+        return STATUS_OK;
+    /* Somebody may have dropped what is asked. */
+    (void)ensure_system_step(loader, context, error);
+    return STATUS_RETRY;
+}
+
+/* The rows are in: does the view show their schema? */
+static Status follow_schema(Loader *loader, TableJob *job, Error *error)
+{
+    const Batch *batch = job->batch;
+    Follow follow = {.table = job->buffer->table};
+
+    if (evolve_is_shown(loader->evolve, follow.table))
+        return STATUS_OK;
+    follow.version = batch_newest_version(job->buffer);
+    for (size_t i = 0; i < batch->sweep_count; i++)
+        if (&batch->tables[batch->sweeps[i].table] == job->buffer &&
+            batch->sweeps[i].sweep.truncate.version > follow.version)
+            follow.version = batch->sweeps[i].sweep.truncate.version;
+    return follow.version > 0 ? loader_persist(loader, follow_step, &follow, error) : STATUS_OK;
+}
+
+static Status only_fit(Loader *loader, TableJob *job, Error *error)
+{
+    (void)loader;
+    (void)job;
+    (void)error;
+    return STATUS_OK;
+}
+
 typedef Status (*TableWork)(Loader *loader, TableJob *job, Error *error);
 
 /*
@@ -360,13 +390,41 @@ static bool has_loaded(const TableBuffer *buffer)
     return buffer->row_count > buffer->rows_refused || buffer->truncated;
 }
 
+static bool has_work(const Batch *batch, size_t table)
+{
+    bool has = batch->tables[table].row_count > 0 || batch->tables[table].truncated;
+
+    for (size_t i = 0; i < batch->sweep_count && !has; i++)
+        has = batch->sweeps[i].table == table;
+    for (size_t i = 0; i < batch->unresolved_count && !has; i++)
+        has = batch->unresolved[i].table == table;
+    return has;
+}
+
+/* Does the work on every table that has some and is not stopped. */
+static Status work_on_all(Loader *loader, Batch *batch, TableWork work, Error *error)
+{
+    Status status = STATUS_OK;
+
+    for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
+        if (has_work(batch, i) && !batch->tables[i].stopped)
+            status =
+                work_on_table(loader, (TableJob){.batch = batch, .buffer = &batch->tables[i]}, work, error);
+    return status;
+}
+
 Status load_tables(Loader *loader, Batch *batch, Error *error)
 {
     Status status =
         loader->system_ready ? STATUS_OK : loader_persist(loader, ensure_system_step, NULL, error);
 
+    if (status == STATUS_OK)
+        status = loader_persist(loader, look_step, NULL, error);
+    /* Which storage table a buffer is for is known when it is fit. */
+    if (status == STATUS_OK)
+        status = work_on_all(loader, batch, only_fit, error);
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
-        if (batch->tables[i].row_count > 0 || batch->unresolved_count > 0)
+        if ((batch->tables[i].row_count > 0 || batch->unresolved_count > 0) && !batch->tables[i].stopped)
             status = work_on_table(loader, (TableJob){.batch = batch, .buffer = &batch->tables[i]},
                                    insert_rows, error);
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++) {
@@ -384,6 +442,8 @@ Status load_tables(Loader *loader, Batch *batch, Error *error)
                 loader, (TableJob){.batch = batch, .buffer = buffer, .sweep = &batch->sweeps[i].sweep},
                 truncate_rows, error);
     }
+    if (status == STATUS_OK)
+        status = work_on_all(loader, batch, follow_schema, error);
     for (size_t i = 0; i < batch->table_count && status == STATUS_OK; i++)
         if (has_loaded(&batch->tables[i]) && !is_stopped(batch, &batch->tables[i]))
             table_states_loaded(&loader->metrics->tables, batch->tables[i].table->target.view_name);

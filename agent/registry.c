@@ -197,6 +197,42 @@ static Status make_target(const Registry *registry, const Rules *rules, TableSch
     return status;
 }
 
+/* A table keeps its storage table's name when it is renamed; where that is not made yet, it gets the name of
+ * the version that was announced first. Every agent reads the same. */
+static Status share_storage(const Registry *registry, TableSchema *table, Error *error)
+{
+    Target *target = &table->target;
+    const Target *first = NULL;
+    char *base, *name;
+
+    for (size_t i = 0; i < registry->count && first == NULL; i++)
+        if (registry->newest[i]->schema.relation_oid == table->schema.relation_oid &&
+            strcmp(registry->newest[i]->target.database, target->database) == 0)
+            first = &registry->newest[i]->target;
+    if (first == NULL)
+        return STATUS_OK;
+    base = strdup(first->storage_base);
+    name = strdup(first->storage_base);
+    if (base == NULL || name == NULL) {
+        free(base);
+        free(name);
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    }
+    free(target->storage_base);
+    free(target->storage_name);
+    target->storage_base = base;
+    target->storage_name = name;
+    return STATUS_OK;
+}
+
+static Status make_shared_target(const Registry *registry, const Rules *rules, TableSchema *table,
+                                 Error *error)
+{
+    Status status = make_target(registry, rules, table, error);
+
+    return status == STATUS_OK ? share_storage(registry, table, error) : status;
+}
+
 /* STATUS_REJECT for a type that this version does not know. */
 static Status parse_types(TableSchema *table, Error *error)
 {
@@ -246,7 +282,7 @@ static Status fill_schema(const Registry *registry, TableSchema *table, const Wh
     if (table->types == NULL || table->delete_tail == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
     status = parse_types(table, error);
-    return status == STATUS_OK ? make_target(registry, registry->rules, table, error) : status;
+    return status == STATUS_OK ? make_shared_target(registry, registry->rules, table, error) : status;
 }
 
 static bool make_room(Registry *registry)
@@ -322,6 +358,7 @@ void registry_each_table(Registry *registry, void (*visit)(void *context, const 
 
         for (size_t later = i + 1; later < registry->count && !superseded; later++)
             superseded =
+                registry->newest[i]->schema.relation_oid == registry->newest[later]->schema.relation_oid ||
                 strcmp(registry->newest[i]->target.view_name, registry->newest[later]->target.view_name) == 0;
         if (!superseded)
             visit(context, registry->newest[i]);
@@ -376,7 +413,7 @@ static Status shape_anew(const Registry *registry, const Rules *rules, const Tab
     fresh->target = (Target){0};
     fresh->map = NULL;
     fresh->rules_error = NULL;
-    status = make_target(registry, rules, fresh, error);
+    status = make_shared_target(registry, rules, fresh, error);
     if (status != STATUS_OK || !table->ready)
         return status;
     return fresh->rules_error ? status_fail(error, STATUS_STOP, "%s", fresh->rules_error)

@@ -65,12 +65,14 @@ static bool fill_names(Target *target, const TableRules *rules)
     if (rules->view && !copy_text(&target->view_name, rules->view))
         return false;
     if (rules->view) {
+        free(target->storage_base);
         free(target->storage_name);
+        target->storage_base = name_around("_", rules->view, "");
         target->storage_name = name_around("_", rules->view, "");
     }
     if (rules->history)
         target->history_name = name_around("", target->view_name, "_history");
-    return target->storage_name && (target->history_name || !rules->history);
+    return target->storage_base && target->storage_name && (target->history_name || !rules->history);
 }
 
 /* The layout moves from the shape to the target. */
@@ -119,7 +121,8 @@ static bool differ(const char *a, const char *b)
 static const TargetColumn *find_column(const Target *target, const TargetColumn *wanted)
 {
     for (uint32_t i = 0; i < target->column_count; i++)
-        if (strcmp(target->columns[i].stored, wanted->stored) == 0)
+        if (wanted->attribute_number > 0 ? target->columns[i].attribute_number == wanted->attribute_number
+                                         : strcmp(target->columns[i].stored, wanted->stored) == 0)
             return &target->columns[i];
     return NULL;
 }

@@ -51,11 +51,13 @@ Status target_copy(Target *target, const char *database, const char *view_name, 
 
     *target = (Target){.database = strdup(database),
                        .view_name = strdup(view_name),
+                       .storage_base = storage_name(view_name),
                        .storage_name = storage_name(view_name),
                        .columns = calloc(schema->column_count + 1, sizeof *target->columns),
                        .key_column_count = schema->key_column_count,
                        .copies = true};
-    ok = target->database && target->view_name && target->storage_name && target->columns;
+    ok = target->database && target->view_name && target->storage_base && target->storage_name &&
+         target->columns;
     for (uint32_t i = 0; ok && i < schema->column_count; i++) {
         target->column_count++;
         ok = copy_column(&target->columns[i], &schema->columns[i], i);
@@ -69,11 +71,13 @@ void target_free(Target *target)
         free(target->columns[i].name);
         free(target->columns[i].stored);
         free(target->columns[i].type);
+        free(target->columns[i].stored_type);
         free(target->columns[i].codec);
     }
     free(target->columns);
     free(target->database);
     free(target->view_name);
+    free(target->storage_base);
     free(target->storage_name);
     free(target->order_by);
     free(target->partition_by);
@@ -164,9 +168,32 @@ void target_put_header(WhWriter *w, const Target *target)
         wh_put_str(w, system_columns[i][1], strlen(system_columns[i][1]));
 }
 
+void target_append_structure(Text *text, const Target *target)
+{
+    for (uint32_t i = 0; i < target->column_count; i++) {
+        append_name(text, target->columns[i].stored);
+        text_appendf(text, " %s, ", target->columns[i].type);
+    }
+    if (target->history_name)
+        text_appendf(text, "`_operation` " TARGET_OPERATION_TYPE ", ");
+    for (size_t i = 0; i < SYSTEM_COLUMNS; i++)
+        text_appendf(text, "%s`%s` %s", i ? ", " : "", system_columns[i][0], system_columns[i][1]);
+}
+
+size_t target_header_room(const Target *target)
+{
+    enum { stored_bytes = 64 }; /* of Postgres's names, unless it was built otherwise */
+    size_t size = 512;
+
+    for (uint32_t i = 0; i < target->column_count; i++)
+        size += strlen(target->columns[i].name) + stored_bytes + strlen(target->columns[i].type) +
+                2 * WH_VARINT_BYTES_MAX;
+    return size;
+}
+
 size_t target_header_bytes_max(const Target *target)
 {
-    size_t size = 256;
+    size_t size = 512;
 
     for (uint32_t i = 0; i < target->column_count; i++)
         size += strlen(target->columns[i].stored) + strlen(target->columns[i].type) + 2 * WH_VARINT_BYTES_MAX;

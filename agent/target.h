@@ -22,10 +22,11 @@
 
 /* Texts are malloc'ed. */
 typedef struct TargetColumn {
-    char *name;   /* in the view */
-    char *stored; /* in the storage table */
-    char *type;   /* as ClickHouse writes it, with Nullable() */
-    char *codec;  /* NULL: the default */
+    char *name;        /* in the view */
+    char *stored;      /* in the storage table: what it is to be called there; what it is, once that is fit */
+    char *type;        /* as ClickHouse writes it, with Nullable() */
+    char *stored_type; /* the loader's: in the storage table, once that is fit; NULL before */
+    char *codec;       /* NULL: the default */
     uint32_t attribute_number;
     uint32_t source; /* index in the schema's columns, or TARGET_CONSTANT */
 } TargetColumn;
@@ -34,7 +35,8 @@ typedef struct TargetColumn {
 typedef struct Target {
     char *database;
     char *view_name;
-    char *storage_name;
+    char *storage_base;    /* the name of the relation's first storage table */
+    char *storage_name;    /* the loader's: of the one that takes these rows */
     TargetColumn *columns; /* in the order of an insert's; the first key_column_count are the key */
     uint32_t column_count;
     uint32_t key_column_count;
@@ -45,6 +47,7 @@ typedef struct Target {
     uint32_t *hidden;   /* attribute numbers that the view does not show though the table may hold them */
     uint32_t hidden_count;
     bool own_database; /* not the one of the agent's own tables */
+    bool converts;     /* the loader's: columns of the storage table are wider than these types */
     bool copies;       /* columns are the schema's, in its order: bodies go as they are */
 } Target;
 
@@ -70,8 +73,13 @@ bool target_same_storage(const Target *a, const Target *b);
 /* Is the attribute one that the rules keep out of the view? */
 bool target_hides(const Target *target, uint32_t attribute_number);
 
+/* "`a` Int32, `b` String": the same with their types. */
+void target_append_structure(Text *text, const Target *target);
+
 /* The header of RowBinaryWithNamesAndTypes for those columns: the number of columns, their names, types. */
 void target_put_header(WhWriter *w, const Target *target);
 size_t target_header_bytes_max(const Target *target);
+/* Room that the header is likely to fit, when the stored names are not known yet. */
+size_t target_header_room(const Target *target);
 
 #endif

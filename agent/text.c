@@ -65,9 +65,9 @@ static void append_quoted(Text *text, char quote, const char *data, size_t size)
 {
     text_append(text, &quote, 1);
     for (size_t i = 0; i < size; i++) {
-        if (data[i] == quote || data[i] == '\\')
+        if (data[i] == quote || data[i] == '\\' || data[i] == '\0')
             text_append(text, "\\", 1);
-        text_append(text, data + i, 1);
+        text_append(text, data[i] ? data + i : "0", 1);
     }
     text_append(text, &quote, 1);
 }

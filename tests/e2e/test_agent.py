@@ -214,7 +214,7 @@ def test_a_table_that_does_not_fit_is_stopped_alone(line):
     line.produce(count=1000, table="others")
     line.stack.until(lambda: agent.metric("tables_stopped") == 1, 20, "the table is stopped")
     reason = " ".join(agent.ready()["reasons"])
-    assert "quantity" in reason and agent.get("/readyz")[0] == 503
+    assert "_orders is there and was not made for table orders" in reason and agent.get("/readyz")[0] == 503
     line.produce(count=1000, first=1001)
     line.produce(count=1000, first=1001, table="others")
     line.stack.until(lambda: line.rows("SELECT count() FROM others") == [[2000]], 20, "the other table goes on")

@@ -175,6 +175,13 @@ static bool produce_now(Producer *producer, const char *topic, WhSlice key, WhSl
            producer->failed == 0;
 }
 
+/* Another table is another relation. */
+static uint32_t relation_of(const Options *options)
+{
+    return (uint32_t)wh_schema_fingerprint(slice(options->schema_name)) ^
+           (uint32_t)wh_schema_fingerprint(slice(options->table));
+}
+
 /* Makes the schema, remembers its fingerprint, and announces it unless the events' schema is to stay unknown.
  */
 static bool announce_schema(Producer *producer, bool produce)
@@ -189,7 +196,7 @@ static bool announce_schema(Producer *producer, bool produce)
         column(6, "note", 25, "text", "String"),
         column(7, "placed_at", 1184, "timestamp with time zone", "DateTime64(6, 'UTC')"),
     };
-    WhSchema schema = {.relation_oid = 16384,
+    WhSchema schema = {.relation_oid = relation_of(producer->options),
                        .replica_identity = 'd',
                        .schema_name = slice(producer->options->schema_name),
                        .table_name = slice(producer->options->table),

@@ -4,73 +4,34 @@
 #include "agent/dlq.h"
 
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "agent/command.h"
-#include "agent/kafka_config.h"
 #include "agent/version.h"
 #include "extension/common/schema.h"
 
 #define REPLAYED      "walhouse.replayed"
-#define FLUSH_MS      30000
 #define KEY_BYTES_MAX 65536 /* of a letter without its value */
 
 struct Dlq {
-    rd_kafka_t *producer;
+    Producer *producer;
     char topic[WH_TOPIC_BYTES_MAX + 1];
 };
-
-/* A message on its way. */
-typedef struct Parcel {
-    const char *topic;
-    int32_t partition; /* RD_KAFKA_PARTITION_UA: any */
-    WhSlice key;
-    WhSlice value;
-    rd_kafka_headers_t *headers; /* given away when it is sent */
-} Parcel;
-
-static void fail_receipt(Receipt *receipt, rd_kafka_resp_err_t why)
-{
-    receipt->too_large = why == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-    (void)snprintf(receipt->failure, sizeof receipt->failure, "%s", rd_kafka_err2str(why));
-}
-
-static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
-{
-    Receipt *receipt = message->_private;
-
-    (void)rk;
-    (void)opaque;
-    if (receipt == NULL)
-        return;
-    receipt->acknowledged = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (message->err)
-        fail_receipt(receipt, message->err);
-}
 
 Dlq *dlq_open(const Config *config, Error *error)
 {
     Dlq *dlq = calloc(1, sizeof *dlq);
-    rd_kafka_conf_t *conf = kafka_conf_new(config, error);
-    char reason[256];
 
-    if (dlq && conf && kafka_conf_set(conf, "acks", "all", error) &&
-        kafka_conf_set(conf, "enable.idempotence", "true", error) &&
-        kafka_conf_set(conf, "message.max.bytes", "16777216", error) &&
-        kafka_conf_set(conf, "message.timeout.ms", "20000", error) &&
-        kafka_conf_set(conf, "linger.ms", "5", error)) {
-        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-        (void)snprintf(dlq->topic, sizeof dlq->topic, "%.200s.__dlq", config->kafka_topic_prefix);
-        dlq->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-        if (dlq->producer)
-            return dlq;
-        (void)status_fail(error, STATUS_FATAL, "cannot make a Kafka producer: %s", reason);
+    if (dlq == NULL) {
+        (void)status_fail(error, STATUS_FATAL, "out of memory");
+        return NULL;
     }
-    if (conf)
-        rd_kafka_conf_destroy(conf);
+    (void)snprintf(dlq->topic, sizeof dlq->topic, "%.200s.__dlq", config->kafka_topic_prefix);
+    dlq->producer = producer_open(config, error);
+    if (dlq->producer)
+        return dlq;
     free(dlq);
     return NULL;
 }
@@ -79,46 +40,20 @@ void dlq_close(Dlq *dlq)
 {
     if (dlq == NULL)
         return;
-    rd_kafka_destroy(dlq->producer);
+    producer_close(dlq->producer);
     free(dlq);
-}
-
-/* ---- sending ---- */
-
-/* STATUS_OK also when the message is too large: the receipt says so. */
-static Status send_parcel(Dlq *dlq, const Parcel *parcel, Receipt *receipt, Error *error)
-{
-    rd_kafka_resp_err_t result = RD_KAFKA_RESP_ERR__QUEUE_FULL;
-
-    *receipt = (Receipt){0};
-    if (parcel->headers == NULL)
-        return status_fail(error, STATUS_RETRY, "out of memory");
-    for (int tries = 0; tries < 300 && result == RD_KAFKA_RESP_ERR__QUEUE_FULL; tries++) {
-        result = rd_kafka_producev(
-            dlq->producer, RD_KAFKA_V_TOPIC(parcel->topic), RD_KAFKA_V_PARTITION(parcel->partition),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_KEY((void *)(uintptr_t)parcel->key.data, parcel->key.size),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)parcel->value.data, parcel->value.size),
-            RD_KAFKA_V_HEADERS(parcel->headers), RD_KAFKA_V_OPAQUE(receipt), RD_KAFKA_V_END);
-        (void)rd_kafka_poll(dlq->producer, result == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 100 : 0);
-    }
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK; /* the producer owns the headers now */
-    rd_kafka_headers_destroy(parcel->headers);
-    fail_receipt(receipt, result);
-    return receipt->too_large ? STATUS_OK
-                              : status_fail(error, STATUS_RETRY, "cannot send to %s: %s", parcel->topic,
-                                            rd_kafka_err2str(result));
 }
 
 Status dlq_flush(Dlq *dlq, Error *error)
 {
-    if (rd_kafka_flush(dlq->producer, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK;
-    /* Receipts end with their owner, so nothing may be delivered after this. */
-    (void)rd_kafka_purge(dlq->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    (void)rd_kafka_flush(dlq->producer, FLUSH_MS);
-    return status_fail(error, STATUS_RETRY, "Kafka did not acknowledge what was sent in time");
+    return producer_flush(dlq->producer, error);
+}
+
+static Status send_parcel(Dlq *dlq, const Parcel *parcel, Receipt *receipt, Error *error)
+{
+    if (parcel->headers == NULL)
+        return status_fail(error, STATUS_RETRY, "out of memory");
+    return producer_send(dlq->producer, parcel, receipt, error);
 }
 
 /* ---- headers ---- */

@@ -1,12 +1,13 @@
 /*
  * dlq.h - dead letters: messages that cannot be loaded, kept in <prefix>.__dlq as they were, with the reason,
- * and brought back from there. A producer of its own, as each message has a receipt.
+ * and brought back from there.
  */
 #ifndef WALHOUSE_AGENT_DLQ_H
 #define WALHOUSE_AGENT_DLQ_H
 
 #include "agent/batch.h"
 #include "agent/letter.h"
+#include "agent/producer.h"
 
 typedef struct Dlq Dlq;
 
@@ -19,13 +20,6 @@ void dlq_close(Dlq *dlq);
  * not in 30 s; sending them again does no harm.
  */
 Status dlq_send(Dlq *dlq, const Batch *batch, Error *error);
-
-/* What became of one message, once dlq_flush() has returned. */
-typedef struct Receipt {
-    bool acknowledged;
-    bool too_large;
-    char failure[128]; /* why it was not acknowledged */
-} Receipt;
 
 /*
  * Sends the letter's message, as it was, to the partition it was in; the receipt stays where it is until

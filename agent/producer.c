@@ -13,20 +13,23 @@
 
 struct Producer {
     rd_kafka_t *handle;
-    size_t failed; /* since the last flush */
-    char failure[256];
 };
+
+static void fail_receipt(Receipt *receipt, rd_kafka_resp_err_t why)
+{
+    receipt->too_large = why == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    (void)snprintf(receipt->failure, sizeof receipt->failure, "%s", rd_kafka_err2str(why));
+}
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
-    Producer *producer = opaque;
+    Receipt *receipt = message->_private;
 
     (void)rk;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return;
-    producer->failed++;
-    (void)snprintf(producer->failure, sizeof producer->failure, "topic \"%s\": %s",
-                   rd_kafka_topic_name(message->rkt), rd_kafka_err2str(message->err));
+    (void)opaque;
+    receipt->acknowledged = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (message->err)
+        fail_receipt(receipt, message->err);
 }
 
 Producer *producer_open(const Config *config, Error *error)
@@ -42,7 +45,6 @@ Producer *producer_open(const Config *config, Error *error)
         kafka_conf_set(conf, "message.max.bytes", "16777216", error) &&
         kafka_conf_set(conf, "message.timeout.ms", "20000", error) &&
         kafka_conf_set(conf, "linger.ms", "5", error)) {
-        rd_kafka_conf_set_opaque(conf, producer);
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
         producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
         if (producer->handle)
@@ -63,36 +65,36 @@ void producer_close(Producer *producer)
     free(producer);
 }
 
-Status producer_send(Producer *producer, const char *topic, int32_t partition, WhSlice key, WhSlice value,
-                     rd_kafka_headers_t *headers, Error *error)
+Status producer_send(Producer *producer, const Parcel *parcel, Receipt *receipt, Error *error)
 {
     rd_kafka_resp_err_t result = RD_KAFKA_RESP_ERR__QUEUE_FULL;
 
+    *receipt = (Receipt){0};
     for (int tries = 0; tries < QUEUE_TRIES && result == RD_KAFKA_RESP_ERR__QUEUE_FULL; tries++) {
         result = rd_kafka_producev(
-            producer->handle, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY((void *)key.data, key.size),
-            RD_KAFKA_V_VALUE((void *)value.data, value.size), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+            producer->handle, RD_KAFKA_V_TOPIC(parcel->topic), RD_KAFKA_V_PARTITION(parcel->partition),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)parcel->key.data, parcel->key.size),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)parcel->value.data, parcel->value.size),
+            RD_KAFKA_V_HEADERS(parcel->headers), RD_KAFKA_V_OPAQUE(receipt), RD_KAFKA_V_END);
         (void)rd_kafka_poll(producer->handle, result == RD_KAFKA_RESP_ERR__QUEUE_FULL ? QUEUE_PAUSE_MS : 0);
     }
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK;
-    if (headers)
-        rd_kafka_headers_destroy(headers);
-    return status_fail(error, STATUS_RETRY, "cannot send a message to topic \"%s\": %s", topic,
-                       rd_kafka_err2str(result));
+        return STATUS_OK; /* librdkafka owns the headers now */
+    if (parcel->headers)
+        rd_kafka_headers_destroy(parcel->headers);
+    fail_receipt(receipt, result);
+    return receipt->too_large ? STATUS_OK
+                              : status_fail(error, STATUS_RETRY, "cannot send to topic \"%s\": %s",
+                                            parcel->topic, rd_kafka_err2str(result));
 }
 
 Status producer_flush(Producer *producer, Error *error)
 {
-    rd_kafka_resp_err_t result = rd_kafka_flush(producer->handle, FLUSH_MS);
-    size_t failed = producer->failed;
-
-    producer->failed = 0;
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return status_fail(error, STATUS_RETRY, "Kafka did not acknowledge what was sent in time");
-    if (failed > 0)
-        return status_fail(error, STATUS_RETRY, "Kafka did not take %zu messages, the last one for %s",
-                           failed, producer->failure);
-    return STATUS_OK;
+    if (rd_kafka_flush(producer->handle, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    /* Receipts end with their owner, so nothing may be delivered after this. */
+    (void)rd_kafka_purge(producer->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    (void)rd_kafka_flush(producer->handle, FLUSH_MS);
+    return status_fail(error, STATUS_RETRY, "Kafka did not acknowledge what was sent in time");
 }

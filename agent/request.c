@@ -82,6 +82,11 @@ static Status send_text(Requests *requests, const TableSchema *table, const char
     WhSlice schema_name = table->schema.schema_name;
     WhSlice table_name = table->schema.table_name;
     char key[2 * WH_NAME_BYTES_MAX + 2];
+    Parcel parcel = {.topic = requests->topic,
+                     .key = {(const uint8_t *)key, 0},
+                     .value = {(const uint8_t *)text, strlen(text)}};
+    Receipt receipt;
+    Status status;
 
     if (requests->producer == NULL)
         requests->producer = producer_open(requests->config, error);
@@ -89,11 +94,17 @@ static Status send_text(Requests *requests, const TableSchema *table, const char
         return STATUS_RETRY;
     (void)snprintf(key, sizeof key, "%.*s.%.*s", (int)schema_name.size, (const char *)schema_name.data,
                    (int)table_name.size, (const char *)table_name.data);
-    return producer_send(requests->producer, requests->topic, 0, (WhSlice){(const uint8_t *)key, strlen(key)},
-                         (WhSlice){(const uint8_t *)text, strlen(text)}, NULL, error);
+    parcel.key.size = strlen(key);
+    status = producer_send(requests->producer, &parcel, &receipt, error);
+    if (status == STATUS_OK)
+        status = producer_flush(requests->producer, error);
+    if (status == STATUS_OK && !receipt.acknowledged)
+        status = status_fail(error, STATUS_RETRY, "Kafka did not take a request to %s: %s", requests->topic,
+                             receipt.failure);
+    return status;
 }
 
-/* Takes ownership of request. */
+/* Until it is acknowledged. Takes ownership of request. */
 static Status send_request(Requests *requests, const TableSchema *table, json_t *request, Error *error)
 {
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
@@ -108,14 +119,9 @@ static Status send_request(Requests *requests, const TableSchema *table, json_t 
     return status;
 }
 
-static Status flush(Requests *requests, const TableSchema *table, const char *what, const char *reason,
-                    Error *error)
+static void say(const TableSchema *table, const char *what, const char *reason)
 {
-    Status status = producer_flush(requests->producer, error);
-
-    if (status == STATUS_OK)
-        log_info("asked the source for %s of table %s: %s", what, table->target.view_name, reason);
-    return status;
+    log_info("asked the source for %s of table %s: %s", what, table->target.view_name, reason);
 }
 
 Status requests_snapshot(Requests *requests, const TableSchema *table, uint64_t after_lsn, const char *reason,
@@ -133,7 +139,7 @@ Status requests_snapshot(Requests *requests, const TableSchema *table, uint64_t 
     (void)pthread_mutex_lock(&requests->lock);
     status = send_request(requests, table, request, error);
     if (status == STATUS_OK)
-        status = flush(requests, table, "all", reason, error);
+        say(table, "all", reason);
     (void)pthread_mutex_unlock(&requests->lock);
     return status;
 }
@@ -214,7 +220,7 @@ Status requests_rows(Requests *requests, const TableSchema *table, const WhSlice
         status = send_request(requests, table, rows_request(table, keys + i, n, reason), error);
     }
     if (status == STATUS_OK)
-        status = flush(requests, table, what, reason, error);
+        say(table, what, reason);
     (void)pthread_mutex_unlock(&requests->lock);
     return status;
 }

@@ -16,6 +16,7 @@
 #include "agent/text.h"
 
 #define ANSWER_BYTES_MAX   (64u << 20)
+#define ANSWER_KEEP_BYTES  (1u << 20) /* memory of an answer that is kept for the next */
 #define CONNECT_TIMEOUT_MS 5000L
 #define COMPRESS_BYTES_MIN 4096 /* less is one packet or three */
 
@@ -288,6 +289,8 @@ static Status perform(ClickHouse *client, const Request *request, Error *error)
     CURLcode result;
     long http_status = 0;
 
+    if (client->answer.capacity > ANSWER_KEEP_BYTES)
+        text_free(&client->answer);
     text_clear(&client->answer);
     client->fault = FAULT_OTHER;
     client->exception_code = 0;

@@ -21,6 +21,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
+#define FETCH_BYTES_MAX    52428800LL /* librdkafka's own default */
 #define TOPICS_MAX         10000
 #define SUBSCRIBE_PAUSE_MS 200
 #define RECOMMIT_MS        1000
@@ -92,9 +93,13 @@ static bool set_group_id(Consumer *consumer, rd_kafka_conf_t *conf, Error *error
 
 static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
 {
-    char kbytes[32];
+    char kbytes[32], bytes[32];
     const Config *config = consumer->config;
+    long long fetch_bytes = config->kafka_queue_kbytes * 1024LL;
 
+    /* What one broker sends at once comes on top of the queue; a message that is larger comes alone. */
+    (void)snprintf(bytes, sizeof bytes, "%lld",
+                   fetch_bytes < FETCH_BYTES_MAX ? fetch_bytes : FETCH_BYTES_MAX);
     (void)snprintf(kbytes, sizeof kbytes, "%lld", (long long)config->kafka_queue_kbytes);
     rd_kafka_conf_set_rebalance_cb(conf, consumer_on_rebalance);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
@@ -113,6 +118,7 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
            kafka_conf_set(conf, "fetch.wait.max.ms", "100", error) &&
            kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", error) &&
            kafka_conf_set(conf, "queued.min.messages", "30000", error) &&
+           kafka_conf_set(conf, "fetch.max.bytes", bytes, error) &&
            kafka_conf_set(conf, "queued.max.messages.kbytes", kbytes, error);
 }
 

@@ -14,9 +14,9 @@
  * the sweep are asked for: the snapshot may have been taken because the warehouse was wrong, and its row is
  * below theirs.
  *
- * Memory: a group has at most GROUP_KEYS keys and an answer of GROUP_BYTES; what was resolved is inserted
- * when it has the bytes of a batch. The warehouse is asked in RowBinary, so values go from row to row as they
- * are.
+ * Memory: a group has at most GROUP_KEYS keys and an answer of a batch's bytes, or one row; what was resolved
+ * is inserted when it has the bytes of a batch. The warehouse is asked in RowBinary, so values go from row to
+ * row as they are.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@
 
 #define GROUP_KEYS      1000
 #define GROUP_KEY_BYTES 100000 /* in hexadecimal digits less than max_query_size */
-#define GROUP_BYTES     33554432
+#define GROUP_BYTES_MAX 33554432
 #define SWEPT_KEYS      10000
 #define TOO_MANY_BYTES  396 /* ClickHouse's exception for an answer that is too large */
 
@@ -218,7 +218,7 @@ static void append_wanted(Text *sql, const Group *group, const Target *target)
 }
 
 /* Deleted rows count, too, so this is not FINAL. The tuple keeps argMax from passing over NULL. */
-static void append_rows_query(Text *sql, const Group *group)
+static void append_rows_query(Text *sql, const Group *group, long long bytes_max)
 {
     const Target *target = &group->resolve->buffer->table->target;
 
@@ -242,10 +242,11 @@ static void append_rows_query(Text *sql, const Group *group)
     append_wanted(sql, group, target);
     text_appendf(sql, " GROUP BY ");
     append_key(sql, target);
+    /* One row may be as large as it is. */
     text_appendf(sql,
-                 " SETTINGS final = 0, limit = 0, offset = 0, max_result_rows = 0, max_result_bytes = %d, "
+                 " SETTINGS final = 0, limit = 0, offset = 0, max_result_rows = 0, max_result_bytes = %lld, "
                  "result_overflow_mode = 'throw' FORMAT RowBinary",
-                 GROUP_BYTES);
+                 group->count > 1 ? bytes_max : 0);
 }
 
 static Status read_rows_step(Loader *loader, void *context, Error *error)
@@ -254,7 +255,9 @@ static Status read_rows_step(Loader *loader, void *context, Error *error)
     Text sql = {0};
     Status status;
 
-    append_rows_query(&sql, group);
+    append_rows_query(&sql, group,
+                      loader->config->batch_max_bytes < GROUP_BYTES_MAX ? loader->config->batch_max_bytes
+                                                                        : GROUP_BYTES_MAX);
     status = sql.failed
                  ? status_fail(error, STATUS_RETRY, "out of memory")
                  : clickhouse_query(loader->client, NULL, sql.data, &group->rows, &group->rows_size, error);
@@ -340,6 +343,16 @@ static Status flush(Job *job, Error *error)
     status = load_insert(job->loader, job->batch, &job->out, error);
     batch_empty_buffer(&job->out);
     return status;
+}
+
+/* What is left goes with the rows of the buffer, so that they are one insert, where both fit a batch. */
+static Status finish(Job *job, Error *error)
+{
+    size_t bytes = job->out.size + job->buffer->size;
+
+    if (bytes <= 2 * (size_t)job->loader->config->batch_max_bytes && batch_move_rows(job->buffer, &job->out))
+        return STATUS_OK;
+    return job->out.row_count > 0 ? load_insert(job->loader, job->batch, &job->out, error) : STATUS_OK;
 }
 
 /* STATUS_REJECT: the group is to be asked for in parts. */
@@ -459,8 +472,8 @@ Status load_resolve(Loader *loader, Batch *batch, TableBuffer *buffer, Error *er
         status = write_notes(&job, error);
     if (status == STATUS_OK)
         status = ask(&job, error);
-    if (status == STATUS_OK && !batch_move_rows(buffer, &job.out))
-        status = load_insert(loader, batch, &job.out, error);
+    if (status == STATUS_OK)
+        status = finish(&job, error);
     resolve_close(&job.resolve);
     batch_close_buffer(&job.out);
     free(job.notes);

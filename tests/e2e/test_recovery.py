@@ -283,3 +283,28 @@ def test_partitions_move_while_rows_are_in_flight(line):
     line.loaded(agents[3], 90)
     line.assert_ids(1, 30000)
     assert line.letters() == []
+
+
+def test_a_gap_is_healed_by_the_source(stack, tmp_path):
+    """The whole way: rows, changes and deletes that no agent will ever see, the request, the snapshot, its sweep."""
+    stack.sql("CREATE TABLE gappy (id bigint PRIMARY KEY, note text); INSERT INTO gappy SELECT g, 'first' FROM generate_series(1, 1000) g")
+    with Line(stack, tmp_path, "shop") as line:
+        agent = line.agent()
+        stack.until(lambda: line.rows("SELECT count() FROM gappy") == [[1000]], 60, "the first rows are there")
+        stack.confirm()
+        line.loaded(agent)
+        assert agent.terminate() == 0
+        stack.sql("INSERT INTO gappy SELECT g, 'lost' FROM generate_series(1001, 1500) g")
+        stack.sql("UPDATE gappy SET note = 'changed' WHERE id <= 300; DELETE FROM gappy WHERE id BETWEEN 301 AND 400")
+        stack.confirm()
+        for partition in (0, 1):
+            forget(line, "records", "shop.public.gappy", partition, -1)
+        agent = line.agent(ready=False)
+        stack.sql("INSERT INTO gappy VALUES (2000, 'after')")
+        stack.until(lambda: agent.metric("gaps_total") > 0, 60, "the gap is noticed")
+        stack.until(lambda: not gap_states(agent), 120, "the table is whole again")
+        stack.confirm()
+        line.loaded(agent)
+        stack.assert_equal("gappy")
+        assert stack.sql("SELECT count(*) FROM walhouse.snapshot_status WHERE reason = 'agent' AND \"table\" = 'gappy'"
+                         )[0][0] > 0

@@ -481,6 +481,8 @@ void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, in
     rd_kafka_topic_partition_list_t *list = consumer_list_one(topic, partition, offset);
     rd_kafka_error_t *error;
 
+    _Static_assert(CONSUMER_BEGINNING == RD_KAFKA_OFFSET_BEGINNING, "consume.h");
+
     (void)rd_kafka_pause_partitions(consumer->group, list);
     list->elems[0].offset = offset;
     error = rd_kafka_seek_partitions(consumer->group, list, 5000);

@@ -89,6 +89,8 @@ Status consumer_watermarks(Consumer *consumer, const char *topic, int32_t partit
 /* Fills in what Kafka knows, as before ConsumerEvents.assigned. STATUS_RETRY: some are not known. */
 Status consumer_ask_starts(Consumer *consumer, PartitionStart *starts, size_t count, Error *error);
 
+#define CONSUMER_BEGINNING (-2) /* as an offset: whatever is the first; librdkafka's */
+
 /* Stops fetching a topic and goes back to offset in a partition / fetches it again from there. */
 void consumer_pause(Consumer *consumer, const char *topic, int32_t partition, int64_t offset);
 void consumer_resume(Consumer *consumer, const char *topic, int32_t partition);

@@ -366,13 +366,16 @@ static bool flush(Pipeline *p, int timeout_ms)
         int64_t left = until - clock_ms();
 
         take_loaded(p, left > 0 ? (int)left : 0, true);
-        if (loader_is_idle(p->loader)) {
-            if (p->filling->message_count == 0 && !recovery_is_due(p->recovery, clock_ms(), true))
-                return true;
-            give(p);
-        } else if (left <= 0) {
+        /* Nothing is committed before the warehouse has again what it may have lost. */
+        if (recovery_wants_rewind(p->recovery))
             return false;
-        }
+        if (loader_is_idle(p->loader) && p->filling->message_count == 0 &&
+            !recovery_is_due(p->recovery, clock_ms(), true))
+            return true;
+        if (left <= 0)
+            return false;
+        if (loader_is_idle(p->loader))
+            give(p);
     }
 }
 
@@ -439,6 +442,7 @@ static void go_on(Pipeline *p)
         return;
     consumer_pause_all(p->consumer, false);
     stopped_pause_again(&p->stopped, p->consumer);
+    recovery_pause_again(p->recovery, p->consumer);
     p->paused_all = false;
 }
 
@@ -464,8 +468,10 @@ static void turn(Pipeline *p, const atomic_bool *stop)
     look_for_schemas(p);
     log_tick();
     consumer_tick(p->consumer);
-    if (recovery_wants_rewind(p->recovery) && !go_back(p))
+    if (recovery_wants_rewind(p->recovery) && !go_back(p)) {
+        wait_for_loader(p, stop);
         return;
+    }
     recovery_tick(p->recovery, p->consumer, p->batches, clock_ms());
     stopped_retry(&p->stopped, p->consumer, clock_ms());
     if (batch_is_full(p) && !loader_is_idle(p->loader)) {

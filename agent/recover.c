@@ -233,6 +233,13 @@ static void place_waiting(Recovery *r, Consumer *consumer, int64_t now_ms)
     free(starts);
 }
 
+void recovery_pause_again(const Recovery *r, Consumer *consumer)
+{
+    for (size_t i = 0; i < r->waiting_count; i++)
+        if (!r->waiting[i].gap)
+            consumer_pause(consumer, r->waiting[i].topic, r->waiting[i].partition, CONSUMER_BEGINNING);
+}
+
 void recovery_tick(Recovery *r, Consumer *consumer, const Batch *batches, int64_t now_ms)
 {
     if (r->waiting_count == 0 && r->open_count == 0)

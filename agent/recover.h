@@ -39,6 +39,9 @@ bool recovery_wants_rewind(const Recovery *recovery);
 /* Goes back. Both batches must be empty. false: try again. */
 bool recovery_rewind(Recovery *recovery, Consumer *consumer, int64_t now_ms);
 
+/* After all partitions were resumed: those that have no place yet are not. */
+void recovery_pause_again(const Recovery *recovery, Consumer *consumer);
+
 /* What is due: partitions that have no place yet, gaps. batches are the two that take turns. Call it often.
  */
 void recovery_tick(Recovery *recovery, Consumer *consumer, const Batch *batches, int64_t now_ms);

@@ -185,6 +185,36 @@ def test_an_agent_that_was_away_notices_the_restart(line):
     line.assert_ids(1, 1000)
 
 
+def test_where_to_begin_waits_for_the_warehouse(line):
+    """Nothing is read before both have said what they know."""
+    agent = line.agent()
+    line.produce(count=1000)
+    line.loaded(agent)
+    agent.kill()
+    forget_when_empty(line)
+    line.stack.kill("warehouse")
+    try:
+        agent = line.agent(ready=False)
+        line.produce(count=500, first=1001, lsn=0x2000000)
+        line.stack.until(lambda: "is not known until ClickHouse answers" in agent.log.read_text(encoding="utf-8"), 60, "it waits")
+    finally:
+        line.stack.start("warehouse")
+    line.loaded(agent)
+    line.assert_ids(1, 1500)
+    assert "begins at" in agent.log.read_text(encoding="utf-8")
+
+
+def forget_when_empty(line):
+    """A killed member is in the group for another six seconds."""
+    def forgotten():
+        try:
+            forget_group(line)
+        except subprocess.CalledProcessError:
+            return False
+        return True
+    line.stack.until(forgotten, 30, "the group is empty and forgotten")
+
+
 class Cutter:
     """A TCP proxy that cuts connections: some while the request is on its way, some when the answer begins to come."""
 

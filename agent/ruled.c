@@ -81,10 +81,7 @@ static void move_layout(Target *target, Shape *shape)
     target->order_by = shape->order_by;
     target->partition_by = shape->partition_by;
     target->ttl = shape->ttl;
-    target->hidden = shape->hidden;
-    target->hidden_count = shape->hidden_count;
     shape->order_by = shape->partition_by = shape->ttl = NULL;
-    shape->hidden = NULL;
 }
 
 Status ruled_apply(TableSchema *table, const Rules *rules, Relation relation, Error *error)

@@ -473,32 +473,6 @@ static Status build_filter(Builder *b)
 
 /* ---- all of it ---- */
 
-/* Attributes that the table may hold from before the rules, and that are not to be seen any more. */
-static Status hide_columns(Builder *b)
-{
-    Shape *shape = b->shape;
-    size_t capacity = b->schema->column_count;
-
-    for (size_t v = 0; v < b->relation.count; v++)
-        capacity += b->relation.versions[v]->column_count;
-    shape->hidden = calloc(capacity + 1, sizeof *shape->hidden);
-    if (shape->hidden == NULL)
-        return out_of_memory(b);
-    for (uint32_t i = 0; i < b->schema->column_count; i++)
-        if (shape->map->steps[i].kind == ROW_SKIP)
-            shape->hidden[shape->hidden_count++] = b->schema->columns[i].attribute_number;
-    for (size_t v = 0; v < b->relation.count; v++)
-        for (uint32_t i = 0; i < b->relation.versions[v]->column_count; i++)
-            for (size_t r = 0; r < b->table->column_count; r++)
-                if (b->table->columns[r].dropped &&
-                    hides(b, &b->table->columns[r], &b->relation.versions[v]->columns[i])) {
-                    shape->hidden[shape->hidden_count++] =
-                        b->relation.versions[v]->columns[i].attribute_number;
-                    break;
-                }
-    return STATUS_OK;
-}
-
 static Status build(Builder *b)
 {
     Status status = check_names(b);
@@ -507,8 +481,6 @@ static Status build(Builder *b)
         status = add_column(b, i);
     if (status == STATUS_OK)
         status = add_constants(b);
-    if (status == STATUS_OK)
-        status = hide_columns(b);
     if (status == STATUS_OK)
         status = check_shown_names(b);
     if (status == STATUS_OK)
@@ -554,7 +526,6 @@ void shape_free(Shape *shape)
     free(shape->order_by);
     free(shape->partition_by);
     free(shape->ttl);
-    free(shape->hidden);
     rowmap_free(shape->map);
     *shape = (Shape){0};
 }

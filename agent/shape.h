@@ -30,8 +30,6 @@ typedef struct Shape {
     char *order_by;     /* SQL, owned; NULL: the key */
     char *partition_by; /* NULL: none */
     char *ttl;          /* NULL: none */
-    uint32_t *hidden;   /* attribute numbers that a view must not show */
-    uint32_t hidden_count;
     RowMap *map;
 } Shape;
 

@@ -83,7 +83,6 @@ void target_free(Target *target)
     free(target->partition_by);
     free(target->ttl);
     free(target->history_name);
-    free(target->hidden);
     *target = (Target){0};
 }
 
@@ -141,14 +140,6 @@ void target_append_history(Text *text, const Target *target)
     append_name(text, target->database);
     text_append(text, ".", 1);
     append_name(text, target->history_name);
-}
-
-bool target_hides(const Target *target, uint32_t attribute_number)
-{
-    for (uint32_t i = 0; i < target->hidden_count; i++)
-        if (target->hidden[i] == attribute_number)
-            return true;
-    return false;
 }
 
 void target_put_header(WhWriter *w, const Target *target)

@@ -44,11 +44,9 @@ typedef struct Target {
     char *partition_by;
     char *ttl;
     char *history_name; /* a table that keeps every version of every row; NULL: none */
-    uint32_t *hidden;   /* attribute numbers that the view does not show though the table may hold them */
-    uint32_t hidden_count;
-    bool own_database; /* not the one of the agent's own tables */
-    bool converts;     /* the loader's: columns of the storage table are wider than these types */
-    bool copies;       /* columns are the schema's, in its order: bodies go as they are */
+    bool own_database;  /* not the one of the agent's own tables */
+    bool converts;      /* the loader's: columns of the storage table are wider than these types */
+    bool copies;        /* columns are the schema's, in its order: bodies go as they are */
 } Target;
 
 /* The target of a schema without rules. STATUS_FATAL: out of memory; target_free() it then, too. */
@@ -69,9 +67,6 @@ void target_append_state_name(Text *text, const Target *target);
 void target_append_history(Text *text, const Target *target); /* where there is one */
 
 bool target_same_storage(const Target *a, const Target *b);
-
-/* Is the attribute one that the rules keep out of the view? */
-bool target_hides(const Target *target, uint32_t attribute_number);
 
 /* "`a` Int32, `b` String": the same with their types. */
 void target_append_structure(Text *text, const Target *target);

@@ -318,6 +318,11 @@ size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int tim
     return kept;
 }
 
+void consumer_wake(Consumer *consumer)
+{
+    rd_kafka_queue_yield(consumer->queue);
+}
+
 /* ---- topics ---- */
 
 Status consumer_add_topic(Consumer *consumer, const char *topic, Error *error)

@@ -68,6 +68,8 @@ void consumer_tick(Consumer *consumer);
 
 /* Waits up to timeout_ms for a first message, then takes what is there, at most max. */
 size_t consumer_poll(Consumer *consumer, Message **messages, size_t max, int timeout_ms);
+/* From another thread: the poll that waits, or else the next one, returns at once. */
+void consumer_wake(Consumer *consumer);
 MessageView message_view(const Message *message);
 /* Its headers, packed; free() headers->data. false: out of memory. */
 bool message_pack_headers(const Message *message, WhSlice *headers);

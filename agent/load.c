@@ -12,6 +12,7 @@
 #include "lib/log.h"
 
 #define BACKOFF_FIRST_MS 50
+#define BACKOFF_BUSY_MS  500 /* what has too much to do is not asked again at once */
 #define BACKOFF_LAST_MS  5000
 
 int64_t loader_now_us(clockid_t clock)
@@ -86,6 +87,8 @@ Status loader_persist(Loader *loader, LoaderStep step, void *context, Error *err
     for (;;) {
         status = step(loader, context, error);
         note_outcome(loader, status, error);
+        if (clickhouse_fault(loader->client) == FAULT_BUSY && backoff_ms < BACKOFF_BUSY_MS)
+            backoff_ms = BACKOFF_BUSY_MS;
         if (status != STATUS_RETRY || !back_off(loader, &backoff_ms))
             return status;
     }
@@ -183,6 +186,7 @@ static void *run(void *context)
         loader->done = batch;
         loader->give_up = false;
         (void)pthread_cond_broadcast(&loader->changed);
+        consumer_wake(loader->consumer);
     }
     (void)pthread_mutex_unlock(&loader->lock);
     return NULL;
@@ -206,7 +210,7 @@ static bool init_sync(Loader *loader)
     return ok;
 }
 
-Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
+Loader *loader_start(const Config *config, Metrics *metrics, Consumer *consumer, Error *error)
 {
     Loader *loader = calloc(1, sizeof *loader);
 
@@ -217,6 +221,7 @@ Loader *loader_start(const Config *config, Metrics *metrics, Error *error)
     }
     loader->config = config;
     loader->metrics = metrics;
+    loader->consumer = consumer;
     loader->breaker.limit = config->dlq_breaker_letters;
     loader->random = (unsigned)loader_now_us(CLOCK_MONOTONIC);
     loader->client = clickhouse_open(config, error);

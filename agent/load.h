@@ -16,7 +16,8 @@
 
 typedef struct Loader Loader;
 
-Loader *loader_start(const Config *config, Metrics *metrics, Error *error);
+/* The consumer is woken whenever a batch is done; it outlives the loader. */
+Loader *loader_start(const Config *config, Metrics *metrics, Consumer *consumer, Error *error);
 /* Ends the thread; a batch that it has is given up and comes back from loader_take() first if it was asked.
  */
 void loader_stop(Loader *loader);

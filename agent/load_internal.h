@@ -17,6 +17,7 @@
 struct Loader {
     const Config *config;
     Metrics *metrics;
+    Consumer *consumer; /* to be woken; belongs to the pipeline */
     ClickHouse *client;
     Dlq *dlq;
     Requests *requests;

@@ -33,7 +33,6 @@
 
 #define POLL_MESSAGES_MAX 10000
 #define POLL_IDLE_MS      100
-#define POLL_WAITING_MS   2 /* rows wait for the loader or for a token */
 #define BLOCKED_WAIT_MS   50
 #define BLOCKED_LONG_MS   30000 /* well below max.poll.interval.ms */
 #define REVOKE_WAIT_MS    5000
@@ -53,7 +52,7 @@ struct Pipeline {
     Recovery *recovery;
     Batch batches[2];
     Batch *filling;
-    Budget budget;
+    Budgets budgets;
     Message **messages; /* of one poll */
     bool drained;       /* the last poll took all that was there */
     int64_t blocked_since_ms;
@@ -336,12 +335,21 @@ static void give(Pipeline *p)
     atomic_store(&p->metrics->batch_rows, 0);
 }
 
-/* Gives the batch to the loader when it is full, when nothing more is to be had at once, or when its first
- * row has waited long. */
+/*
+ * Milliseconds until the batch, which holds something, is due: its tables may have one more part each, and it
+ * is full, nothing more is to be had at once, or its first row has waited long.
+ */
+static int64_t due_in_ms(Pipeline *p, int64_t now)
+{
+    int64_t delay = p->filling->opened_at_ms + p->config->batch_max_delay_ms - now;
+    int64_t wait = budgets_wait_ms(&p->budgets, p->filling, now);
+
+    return !batch_is_full(p) && !p->drained && delay > wait ? delay : wait;
+}
+
 static void give_when_due(Pipeline *p)
 {
     int64_t now = clock_ms();
-    bool due;
 
     if (!loader_is_idle(p->loader))
         return;
@@ -351,9 +359,10 @@ static void give_when_due(Pipeline *p)
             give(p);
         return;
     }
-    due = batch_is_full(p) || now - p->filling->opened_at_ms >= p->config->batch_max_delay_ms;
-    if (due || (p->drained && budget_take(&p->budget, now)))
-        give(p);
+    if (due_in_ms(p, now) > 0)
+        return;
+    budgets_take(&p->budgets, p->filling, now);
+    give(p);
 }
 
 /* Everything that was consumed, loaded and committed; false: not within timeout_ms, and nothing is given up.
@@ -416,8 +425,8 @@ static void on_revoke(void *context)
     lag_times_forget(&p->metrics->lag_times);
 }
 
-/* The batch is full and the loader is busy: nothing is taken from Kafka, but the group must see that the
- * agent lives. */
+/* The batch is full and the loader is busy, or has no token for it: nothing is taken from Kafka, but the
+ * group must see that the agent lives. */
 static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
 {
     int64_t now = clock_ms();
@@ -431,7 +440,10 @@ static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
         p->paused_all = true;
         poll_messages(p, 0, stop);
     }
-    take_loaded(p, BLOCKED_WAIT_MS, false);
+    if (loader_is_idle(p->loader))
+        pause_ms(BLOCKED_WAIT_MS);
+    else
+        take_loaded(p, BLOCKED_WAIT_MS, false);
 }
 
 static void go_on(Pipeline *p)
@@ -455,12 +467,24 @@ static bool go_back(Pipeline *p)
     finish(p, p->filling);
     /* They find out anew. */
     stopped_fini(&p->stopped);
+    budgets_fini(&p->budgets);
     return recovery_rewind(p->recovery, p->consumer, clock_ms());
 }
 
-static int poll_timeout(const Pipeline *p)
+/* The consumer is woken when the loader is done. */
+static int poll_timeout(Pipeline *p)
 {
-    return p->filling->message_count > 0 || !loader_is_idle(p->loader) ? POLL_WAITING_MS : POLL_IDLE_MS;
+    int64_t wait = POLL_IDLE_MS;
+
+    if (p->filling->message_count > 0 && loader_is_idle(p->loader))
+        wait = due_in_ms(p, clock_ms());
+    return (int)(wait < POLL_IDLE_MS ? wait : POLL_IDLE_MS);
+}
+
+/* The batch takes nothing more, and cannot go yet. */
+static bool is_blocked(Pipeline *p)
+{
+    return batch_is_full(p) && (!loader_is_idle(p->loader) || due_in_ms(p, clock_ms()) > 0);
 }
 
 static void turn(Pipeline *p, const atomic_bool *stop)
@@ -474,7 +498,7 @@ static void turn(Pipeline *p, const atomic_bool *stop)
     }
     recovery_tick(p->recovery, p->consumer, p->batches, clock_ms());
     stopped_retry(&p->stopped, p->consumer, clock_ms());
-    if (batch_is_full(p) && !loader_is_idle(p->loader)) {
+    if (is_blocked(p)) {
         wait_for_loader(p, stop);
         return;
     }
@@ -632,7 +656,7 @@ Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
         p->filling = &p->batches[0];
         batch_init(&p->batches[0]);
         batch_init(&p->batches[1]);
-        budget_init(&p->budget, config->batch_max_parts_per_second, clock_ms());
+        budgets_init(&p->budgets, config->batch_max_parts_per_second);
         p->messages = calloc(POLL_MESSAGES_MAX, sizeof *p->messages);
         p->registry = registry_new(config);
     }
@@ -644,7 +668,7 @@ Pipeline *pipeline_open(const Config *config, Metrics *metrics, Error *error)
     p->recovery = recovery_open(config, metrics, p->registry, error);
     p->consumer = p->recovery ? consumer_open(config, metrics, &events, error) : NULL;
     p->statistics = p->consumer ? statistics_start(config, p->consumer, p->registry, error) : NULL;
-    p->loader = p->statistics ? loader_start(config, metrics, error) : NULL;
+    p->loader = p->statistics ? loader_start(config, metrics, p->consumer, error) : NULL;
     if (p->loader == NULL) {
         pipeline_close(p);
         return NULL;
@@ -666,6 +690,7 @@ void pipeline_close(Pipeline *p)
     registry_free(p->registry);
     rules_free(p->rules);
     stopped_fini(&p->stopped);
+    budgets_fini(&p->budgets);
     text_free(&p->letter_key);
     free(p->messages);
     free(p);

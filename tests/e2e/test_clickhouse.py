@@ -2,10 +2,9 @@
 cannot take rows for a while.
 """
 
-import contextlib
 import json
-import os
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 
@@ -339,3 +338,16 @@ def test_password(line, warehouse, tmp_path):
     agent.kill()
     line.clickhouse = f"user = walhouse\npassword_file = {tmp_path}/right\n"
     line.loaded(line.agent())
+
+
+def test_parts_per_second_are_bounded(line):
+    """Small batches and a low rate: no more inserts than the rate and its burst allow, and all of it arrives."""
+    line.batch = "max_rows = 50\nmax_parts_per_second = 2\nmax_delay_ms = 10\n"
+    agent = line.agent()
+    begun = time.monotonic()
+    line.produce(count=600, seconds=4)
+    line.loaded(agent)
+    seconds = time.monotonic() - begun
+    line.assert_ids(1, 600)
+    inserts = agent.metric("table_inserts_total")
+    assert 600 / 50 <= inserts <= 2 * (seconds + 2) + 1

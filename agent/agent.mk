@@ -9,7 +9,7 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	clickhouse ddl storage typejoin plan catalog evolve insert history resolve load load_tables load_resolve \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
-AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress
+AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress cluster
 AGENT_COMMON := wire schema event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)
@@ -49,6 +49,14 @@ $(AGENT_ASK): $(BUILD)/obj/tests/tools/ask_source.o $(filter-out %/main.o,$(AGEN
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
 
+# The HTTP client alone, without the agent's settings, for servers that are too old for them.
+AGENT_CLICKHOUSE := $(BUILD)/tests/ask_clickhouse
+tests: $(AGENT_CLICKHOUSE)
+$(AGENT_CLICKHOUSE): $(BUILD)/obj/tests/tools/ask_clickhouse.o $(filter-out %/main.o %/clickhouse_settings.o,$(AGENT_OBJECTS)) \
+		$(AGENT_COMMON_OBJECTS) $(LIB_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(AGENT_LIBS) $(RDKAFKA_LIBS) -lpthread
+
 # Makes Kafka forget, for tests of what the agent makes of that.
 AGENT_FORGET := $(BUILD)/tests/kafka_forget
 tests: $(AGENT_FORGET)
@@ -62,13 +70,17 @@ UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test 
 	$(BUILD)/tests/agent_truncate_test $(BUILD)/tests/agent_table_state_test $(BUILD)/tests/agent_metrics_test $(BUILD)/tests/agent_filter_test \
 	$(BUILD)/tests/agent_rules_test $(BUILD)/tests/agent_letter_test $(BUILD)/tests/agent_rowtext_test \
 	$(BUILD)/tests/agent_rowmap_test $(BUILD)/tests/agent_shape_test $(BUILD)/tests/agent_ruled_test
-UNIT_TESTS += $(BUILD)/tests/agent_clickhouse_test
+UNIT_TESTS += $(BUILD)/tests/agent_clickhouse_test $(BUILD)/tests/agent_cluster_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
 		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
 		$(BUILD)/obj/lib/log_limit.o $(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/compress.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -llz4 -lzstd -lcmocka
+
+$(BUILD)/tests/agent_cluster_test: $(BUILD)/obj/agent/cluster_test.o $(BUILD)/obj/agent/cluster.o $(BUILD)/obj/agent/text.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
 $(BUILD)/tests/agent_clickhouse_test: $(BUILD)/obj/agent/clickhouse_test.o $(BUILD)/obj/agent/clickhouse_fault.o \
 		$(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/compress.o

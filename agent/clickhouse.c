@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/clickhouse_settings.h"
+#include "agent/cluster.h"
 #include "agent/compress.h"
 #include "agent/endpoints.h"
 #include "agent/text.h"
@@ -30,6 +31,7 @@ struct ClickHouse {
     Compressor compressor;
     bool without_recent; /* settings: the server is too old for them */
     Text url;
+    Text statements[2]; /* what one becomes in a cluster */
     Text answer;
     Fault fault;
     int exception_code;
@@ -197,6 +199,8 @@ void clickhouse_close(ClickHouse *client)
     curl_slist_free_all(client->headers);
     compressor_fini(&client->compressor);
     text_free(&client->url);
+    text_free(&client->statements[0]);
+    text_free(&client->statements[1]);
     text_free(&client->answer);
     free(client);
 }
@@ -349,13 +353,32 @@ static Status ask(ClickHouse *client, const Request *request, Error *error)
     return status;
 }
 
+/* The statement, or in a cluster those that it becomes. */
+static Status run(ClickHouse *client, const char *database, const char *sql, Error *error)
+{
+    Request request = {.database = database, .body = sql, .size = strlen(sql)};
+    Text *statements = client->statements;
+    Status status;
+
+    if (client->config->clickhouse_cluster[0] == '\0')
+        return ask(client, &request, error);
+    cluster_rewrite(client->config->clickhouse_cluster, sql, &statements[0], &statements[1]);
+    if (statements[0].failed || statements[1].failed)
+        return status_fail(error, STATUS_RETRY, "out of memory");
+    request.body = statements[0].data;
+    request.size = statements[0].size;
+    status = ask(client, &request, error);
+    if (status != STATUS_OK || statements[1].size == 0)
+        return status;
+    request.body = statements[1].data;
+    request.size = statements[1].size;
+    return ask(client, &request, error);
+}
+
 Status clickhouse_query(ClickHouse *client, const char *database, const char *sql, const char **body,
                         size_t *size, Error *error)
 {
-    Request request = {.database = database ? database : client->config->clickhouse_database,
-                       .body = sql,
-                       .size = strlen(sql)};
-    Status status = ask(client, &request, error);
+    Status status = run(client, database ? database : client->config->clickhouse_database, sql, error);
 
     if (body)
         *body = status == STATUS_OK ? client->answer.data : "";
@@ -369,5 +392,12 @@ Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, 
     Request request = {
         .database = client->config->clickhouse_database, .query = sql, .body = data, .size = size};
 
+    if (client->config->clickhouse_cluster[0]) {
+        cluster_rewrite(client->config->clickhouse_cluster, sql, &client->statements[0],
+                        &client->statements[1]);
+        if (client->statements[0].failed)
+            return status_fail(error, STATUS_RETRY, "out of memory");
+        request.query = client->statements[0].data;
+    }
     return ask(client, &request, error);
 }

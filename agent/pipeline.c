@@ -467,7 +467,6 @@ static bool go_back(Pipeline *p)
     finish(p, p->filling);
     /* They find out anew. */
     stopped_fini(&p->stopped);
-    budgets_fini(&p->budgets);
     return recovery_rewind(p->recovery, p->consumer, clock_ms());
 }
 

@@ -3,6 +3,7 @@ cannot take rows for a while.
 """
 
 import json
+import re
 import subprocess
 import time
 import urllib.parse
@@ -351,3 +352,57 @@ def test_parts_per_second_are_bounded(line):
     line.assert_ids(1, 600)
     inserts = agent.metric("table_inserts_total")
     assert 600 / 50 <= inserts <= 2 * (seconds + 2) + 1
+
+
+def blank(pattern, data):
+    """Bytes of the same length: a request says how long it is before."""
+    return re.sub(pattern, lambda match: b" " * len(match.group()), data)
+
+
+def test_cluster(line, warehouse, tmp_path):
+    """
+    Distributed tables over storage tables, on the engine. It has neither Keeper nor distributed DDL: those two words are taken out on
+    the way, after it has parsed each of them.
+    """
+    config = tmp_path / "engine.xml"
+    config.write_text(
+        "<clickhouse><tcp_port>9000</tcp_port><remote_servers><shop><shard><internal_replication>true</internal_replication><replica>"
+        "<host>127.0.0.1</host><port>9000</port></replica></shard></shop></remote_servers></clickhouse>", encoding="ascii")
+    warehouse.start(f"--config-file={config}\n")
+
+    def one_server(data):
+        data = blank(rb" ON CLUSTER `shop`", data)
+        return re.sub(rb"ENGINE = Replicated(\w*MergeTree)\('/clickhouse/tables/\{uuid\}/\{shard\}', '\{replica\}'(?:, )?",
+                      lambda m: (b"ENGINE = " + m.group(1) + b"(").ljust(len(m.group())), data)
+
+    with Proxy(warehouse.port) as proxy:
+        proxy.edit = one_server
+        line.url = f"http://127.0.0.1:{proxy.port}"
+        line.clickhouse = "cluster = shop\n"
+        agent = line.agent()
+        line.produce(count=1000, lsn=1000)
+        line.produce("update", count=500, quantity=2, lsn=2000000)
+        line.produce("delete", count=100, first=901, lsn=3000000)
+        line.loaded(agent)
+        assert warehouse.rows("SELECT count(), uniqExact(id), sum(quantity) FROM orders", line.name) == [[900, 900, 1400]]
+        assert warehouse.rows("SELECT name, engine FROM system.tables WHERE database = currentDatabase() AND name LIKE '%orders%' "
+                              "ORDER BY name", line.name) == [
+            ["_orders", "ReplacingMergeTree"], ["_orders@all", "Distributed"], ["orders", "View"]]
+        # A column more, a truncate, rows that come late.
+        line.produce(count=10, first=2001, lsn=4000000, extra_columns=1)
+        line.produce("truncate", count=1, lsn=5000000)
+        line.produce(count=5, first=1, lsn=6000000)
+        line.loaded(agent)
+        assert warehouse.rows("SELECT count(), max(id) FROM orders", line.name) == [[5, 5]]
+        assert line.letters() == [] and agent.is_ready()
+        statements = [body for body in re.findall(rb"(?:CREATE|ALTER|DROP|DELETE)[^\r\n]*ON CLUSTER[^\r\n]*?(?=POST /|$)",
+                                                  bytes(proxy.requests), re.MULTILINE)]
+        assert len(statements) > 10
+        assert any(b"ReplicatedReplacingMergeTree" in statement for statement in statements)
+    for statement in statements:
+        text = statement.decode()
+        assert warehouse.rows(f"SELECT formatQueryOrNull({literal(text)}) IS NOT NULL", line.name) == [[1]], text
+
+
+def literal(text):
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

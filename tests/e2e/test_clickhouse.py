@@ -406,3 +406,73 @@ def test_cluster(line, warehouse, tmp_path):
 
 def literal(text):
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+OLD_CONFIG = """<yandex><logger><level>warning</level><console>1</console></logger><http_port>{http}</http_port><tcp_port>{tcp}</tcp_port>
+<listen_host>127.0.0.1</listen_host><path>{path}/data/</path><tmp_path>{path}/tmp/</tmp_path><users_config>users.xml</users_config>
+<mark_cache_size>100000000</mark_cache_size><default_profile>default</default_profile><default_database>default</default_database></yandex>"""
+OLD_USER = """<{name}><password>sesame</password><networks><ip>127.0.0.1</ip></networks><profile>{name}</profile>
+<quota>default</quota></{name}>"""
+OLD_USERS = """<yandex><profiles><default></default><reader><readonly>1</readonly></reader><small><max_memory_usage>1000000</max_memory_usage></small>
+</profiles><users>{users}</users><quotas><default></default></quotas></yandex>"""
+
+
+class OldServer:
+    """Debian's clickhouse-server, 18.16: a real server, with directories and ports of the test's own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.port = free_port()
+        (directory / "config.xml").write_text(OLD_CONFIG.format(http=self.port, tcp=free_port(), path=directory), encoding="ascii")
+        (directory / "users.xml").write_text(
+            OLD_USERS.format(users="".join(OLD_USER.format(name=name) for name in ("default", "reader", "small"))), encoding="ascii")
+        for name in ("data", "tmp"):
+            (directory / name).mkdir()
+        (directory / "sesame").write_text("sesame\n", encoding="ascii")
+        (directory / "wrong").write_text("open\n", encoding="ascii")
+        with (directory / "old.log").open("ab") as log:
+            self.process = subprocess.Popen(["clickhouse-server", f"--config-file={directory}/config.xml"], cwd=directory,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start_ask(self, statement, *size, database="default", user="default", password="sesame", port=None):
+        return subprocess.Popen(
+            [str(BUILD / "tests" / "ask_clickhouse"), f"http://127.0.0.1:{port or self.port}", database, user, str(self.directory / password),
+             statement, *[str(s) for s in size]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, *arguments, **options):
+        """Status, fault and text of the agent's client."""
+        return self.start_ask(*arguments, **options).communicate(timeout=60)[0].strip().split(" ", 2)
+
+    def is_up(self):
+        return self.ask("SELECT 1")[0] == "ok"
+
+
+def test_a_real_old_server(stack, tmp_path):
+    """Authentication and failures of a server that is not the project's own front."""
+    server = OldServer(tmp_path)
+    try:
+        stack.until(server.is_up, 60, "the old server is up")
+        assert server.ask("SELECT 42") == ["ok", "none", "42"]
+        status, fault, text = server.ask("SELECT 1", password="wrong")
+        assert (status, fault) == ("retry", "access") and "Wrong password" in text and "password_file" in text and "open" not in text
+        assert server.ask("SELECT 1", user="nobody")[:2] == ["retry", "access"]
+        assert server.ask("SELECT 1", database="nowhere")[:2] == ["stop", "table"]
+        assert server.ask("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a")[0] == "ok"
+        insert = "INSERT INTO t (a) FORMAT TabSeparated"
+        assert server.ask(insert, 1000000)[0] == "ok"
+        assert server.ask("SELECT count() FROM t")[2] == "500000"
+        assert server.ask(insert, 100, user="reader")[:2] == ["retry", "read_only"]
+        assert server.ask("SELECT groupArray(number) FROM numbers(10000000)", user="small")[:2] == ["retry", "busy"]
+        assert server.ask("INSERT INTO t (b) FORMAT TabSeparated", 100)[:2] == ["stop", "table"]
+        assert server.ask("INSERT INTO t (a) FORMAT Values", 100)[:2] == ["reject", "data"]
+        # Killed in the middle of an insert: its outcome is not known, so it is one to try again.
+        with Proxy(server.port) as proxy:
+            asking = server.start_ask(insert, 600000000, port=proxy.port)
+            stack.until(lambda: len(proxy.requests) > 1000000, 60, "the insert is on its way")
+            server.process.kill()
+            status, fault, _ = asking.communicate(timeout=60)[0].split(" ", 2)
+        assert (status, fault) == ("retry", "away")
+        assert server.ask("SELECT 1")[:2] == ["retry", "away"]
+    finally:
+        server.process.kill()
+        server.process.wait(10)

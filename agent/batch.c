@@ -115,6 +115,7 @@ void batch_reset(Batch *batch, size_t keep_bytes)
     batch->dlq_messages = 0;
     batch->unresolved_count = 0;
     batch->letter_count = 0;
+    batch->gap_count = 0;
     batch->partition_count = 0;
     batch->bytes = 0;
     batch->rows = 0;
@@ -137,6 +138,7 @@ void batch_fini(Batch *batch)
     free(batch->sweeps);
     free(batch->unresolved);
     free(batch->letters);
+    free(batch->gaps);
     free(batch->partitions);
     text_free(&batch->offsets_sql);
     *batch = (Batch){0};
@@ -313,8 +315,8 @@ static TableBuffer *find_buffer(Batch *batch, TableSchema *table)
 /* Does the body hold exactly what the schema says? */
 static Status check_body(const TableSchema *table, const WhEvent *event, Error *error)
 {
-    bool is_delete = event->operation == WH_OP_DELETE;
-    uint32_t count = is_delete ? table->schema.key_column_count : table->schema.column_count;
+    bool key_only = wh_op_has_key_only(event->operation);
+    uint32_t count = key_only ? table->schema.key_column_count : table->schema.column_count;
     WhReader r = wh_reader(event->body.data, event->body.size);
 
     if (table->map)
@@ -326,8 +328,8 @@ static Status check_body(const TableSchema *table, const WhEvent *event, Error *
     if (!wh_reader_ok(&r))
         return status_fail(error, STATUS_REJECT, "the row does not fit its schema: %s at byte %zu", r.error,
                            r.error_offset);
-    if (is_delete && count == 0)
-        return status_fail(error, STATUS_REJECT, "a delete from a table without a key");
+    if (key_only && count == 0)
+        return status_fail(error, STATUS_REJECT, "no more than the key, of a table without one");
     return STATUS_OK;
 }
 
@@ -510,6 +512,23 @@ static Status add_truncate(Batch *batch, TableSchema *table, const WhEvent *even
     return STATUS_OK;
 }
 
+/* Nothing is loaded for it; what comes behind it must know. */
+static Status add_gap(Batch *batch, const TableSchema *table, const WhEvent *event, uint32_t message,
+                      Error *error)
+{
+    WhSlice key = batch->messages[message].key;
+
+    if (key.size != event->body.size || memcmp(key.data, event->body.data, key.size) != 0)
+        return status_fail(error, STATUS_REJECT, "a row is too large, and the message's key is not its own");
+    /* No note may have such a key, and no row of it is taken from an earlier one. */
+    if (registry_hides_key(table))
+        return STATUS_OK;
+    if (!GROW(batch->gaps, batch->gap_capacity, batch->gap_count + 1, 16))
+        return status_fail(error, STATUS_FATAL, "out of memory for a batch");
+    batch->gaps[batch->gap_count++] = (BatchGap){.message = message, .version = version_of(event)};
+    return STATUS_OK;
+}
+
 size_t batch_drop_below(TableBuffer *buffer, Version floor)
 {
     size_t kept = 0;
@@ -607,6 +626,8 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
     if (event->operation == WH_OP_TRUNCATE)
         return add_truncate(batch, table, event, message, error);
     status = check_body(table, event, error);
+    if (status == STATUS_OK && event->operation == WH_OP_LARGE)
+        return add_gap(batch, table, event, message, error);
     if (status == STATUS_OK)
         status = find_lacking(batch, table, event, message, &lacking, error);
     if (status == STATUS_OK)

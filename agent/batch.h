@@ -70,6 +70,13 @@ typedef struct DeadLetter {
     Error error;
 } DeadLetter;
 
+/* A version of the row of the message's key that is not in the stream, as no message can hold it. That is so
+ * whatever becomes of the batch: it is not forgotten with the rows of its topic. */
+typedef struct BatchGap {
+    uint32_t message;
+    Version version;
+} BatchGap;
+
 /* The offsets of one partition in a batch: [first, next). */
 typedef struct PartitionRange {
     const char *topic; /* the batch's */
@@ -107,6 +114,9 @@ typedef struct Batch {
     DeadLetter *letters;
     size_t letter_count;
     size_t letter_capacity;
+    BatchGap *gaps;
+    size_t gap_count;
+    size_t gap_capacity;
     PartitionRange *partitions;
     size_t partition_count;
     size_t partition_capacity;

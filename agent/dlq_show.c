@@ -166,7 +166,7 @@ static json_t *read_body(ClickHouse *client, const TableSchema *table, const WhE
 
     if (event->body.size == 0 || event->body.size > DECODED_BYTES_MAX)
         return NULL;
-    append_structure(&structure, table, event->operation == WH_OP_DELETE);
+    append_structure(&structure, table, wh_op_has_key_only(event->operation));
     text_appendf(&sql, "SELECT * FROM format(RowBinary, ");
     text_append_literal(&sql, structure.failed ? "" : structure.data, structure.size);
     text_appendf(&sql, ", unhex('");

@@ -140,9 +140,10 @@ static Status bring_letters(Loader *loader, Batch *batch, Error *error)
 {
     Status status = loader_persist(loader, judge_step, batch, error);
 
+    if (status == STATUS_OK)
+        status = load_note_gaps(loader, batch, error);
     if (status != STATUS_OK || batch->letter_count == 0)
         return status;
-    status = load_note_letters(loader, batch, error);
     if (status == STATUS_OK)
         status = loader_persist(loader, send_letters_step, batch, error);
     for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {

@@ -68,7 +68,7 @@ Status load_resolve(Loader *loader, Batch *batch, TableBuffer *buffer, Error *er
  * from below it. */
 Status load_ask_swept(Loader *loader, const TableSchema *table, Version version, Error *error);
 
-/* Notes that the events of these letters are not loaded. */
-Status load_note_letters(Loader *loader, const Batch *batch, Error *error);
+/* Notes that the events of the batch's letters, and those too large for Kafka, are not loaded. */
+Status load_note_gaps(Loader *loader, const Batch *batch, Error *error);
 
 #endif

@@ -8,7 +8,8 @@
  *
  * Notes (_walhouse_unchanged) say what an agent must know after a restart, and are written before the offset
  * is committed:
- * - a gap: an event of this key was not loaded, as it became a dead letter or its values were not to be had.
+ * - a gap: an event of this key was not loaded, as it became a dead letter, was too large for Kafka, or its
+ * values were not to be had.
  * An older row is then no base, but for the columns that the event left alone.
  * - how old the values of a resolved row are. When a snapshot's sweep comes, rows whose values are older than
  * the sweep are asked for: the snapshot may have been taken because the warehouse was wrong, and its row is
@@ -483,7 +484,7 @@ Status load_resolve(Loader *loader, Batch *batch, TableBuffer *buffer, Error *er
 
 /* ---- dead letters, sweeps ---- */
 
-Status load_note_letters(Loader *loader, const Batch *batch, Error *error)
+Status load_note_gaps(Loader *loader, const Batch *batch, Error *error)
 {
     Job job = {.loader = loader};
     Status status = STATUS_OK;
@@ -495,6 +496,12 @@ Status load_note_letters(Loader *loader, const Batch *batch, Error *error)
 
         if (message->key.data && !batch->letters[i].hides_key && wh_event_get(&r, &event) &&
             !add_note(&job, message->topic, message->key, version_of(&event), NULL, 0, 0))
+            status = status_fail(error, STATUS_RETRY, "out of memory");
+    }
+    for (size_t i = 0; i < batch->gap_count && status == STATUS_OK; i++) {
+        const MessageView *message = &batch->messages[batch->gaps[i].message];
+
+        if (!add_note(&job, message->topic, message->key, batch->gaps[i].version, NULL, 0, 0))
             status = status_fail(error, STATUS_RETRY, "out of memory");
     }
     if (status == STATUS_OK)

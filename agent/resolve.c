@@ -269,8 +269,8 @@ static void collect_bases(Resolve *resolve)
     }
 }
 
-/* Dead letters of this table: what they would have changed is not known. */
-static bool collect_letters(Resolve *resolve)
+/* Dead letters of this table, and what is too large: what they would have changed is not known. */
+static bool collect_gaps(Resolve *resolve)
 {
     const Batch *batch = resolve->batch;
 
@@ -282,6 +282,13 @@ static bool collect_letters(Resolve *resolve)
         if (strcmp(message->topic, resolve->buffer->table->topic) == 0 && message->key.data &&
             wh_event_get(&r, &event) &&
             !resolve_add_gap(resolve, &(ResolveGap){.key = message->key, .version = version_of(&event)}))
+            return false;
+    }
+    for (size_t i = 0; i < batch->gap_count; i++) {
+        const MessageView *message = &batch->messages[batch->gaps[i].message];
+
+        if (strcmp(message->topic, resolve->buffer->table->topic) == 0 &&
+            !resolve_add_gap(resolve, &(ResolveGap){.key = message->key, .version = batch->gaps[i].version}))
             return false;
     }
     return true;
@@ -340,7 +347,7 @@ Status resolve_open(Resolve *resolve, const Batch *batch, const TableBuffer *buf
     collect_keys(resolve);
     collect_columns(resolve);
     collect_bases(resolve);
-    if (!collect_letters(resolve))
+    if (!collect_gaps(resolve))
         return status_fail(error, STATUS_FATAL, "out of memory for unchanged values");
     for (size_t i = 0; i < resolve->key_count; i++)
         if (is_superseded(resolve, &resolve->keys[i]))

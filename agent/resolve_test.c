@@ -82,7 +82,7 @@ static void add(Fixture *f, char operation, uint64_t id, uint64_t lsn, const cha
     Error error;
 
     wh_put_u64(&w, id);
-    if (operation != WH_OP_DELETE) {
+    if (!wh_op_has_key_only(operation)) {
         wh_put_u64(&w, 1);
         wh_put_u64(&w, 2);
         wh_put_u8(&w, note[0] == '-');
@@ -277,6 +277,62 @@ static void test_a_dead_letter_of_the_batch_is_a_gap(void **state)
     assert_row(f, &f->resolve.keys[1], "four", 41, 0x200000000);
 }
 
+static void test_a_row_too_large_is_a_gap_and_no_row(void **state)
+{
+    static const uint8_t note[] = {0, 3, 'o', 'l', 'd'};
+    const WhSlice values[] = {{note, sizeof note}};
+    Fixture *f = *state;
+    ResolveKey *keys;
+
+    add(f, 'I', 1, 8, "one", 10);
+    add(f, 'L', 1, 16, NULL, 0);
+    add(f, 'U', 1, 24, "-", 11);
+    /* Below the row, and above it with all that was left out between. */
+    add(f, 'I', 2, 8, "two", 20);
+    add(f, 'U', 2, 16, "-", 21);
+    add(f, 'L', 2, 24, NULL, 0);
+    add(f, 'L', 3, 8, NULL, 0);
+    add(f, 'U', 3, 16, "three", 30);
+    add(f, 'U', 3, 24, "-", 31);
+    add(f, 'L', 4, 16, NULL, 0);
+    add(f, 'U', 4, 24, "-", 41);
+    assert_int_equal(f->batch.gap_count, 4);
+    assert_int_equal(f->batch.tables[0].row_count, 3);
+    keys = open(f, 4);
+    assert_int_equal(decide(f, &keys[0]), RESOLVE_ASK);
+    assert_row(f, &keys[1], "two", 21, 16);
+    assert_row(f, &keys[2], "three", 31, 24);
+    /* Of the warehouse: its row is older than that, or the one that was asked for. */
+    resolve_add_base(
+        &keys[3],
+        &(ResolveBase){.there = true, .values = values, .version = version(8), .source = version(8)});
+    assert_int_equal(decide(f, &keys[3]), RESOLVE_ASK);
+    resolve_add_base(
+        &keys[3],
+        &(ResolveBase){.there = true, .values = values, .version = version(20), .source = version(20)});
+    assert_row(f, &keys[3], "old", 41, 24);
+}
+
+static void test_a_row_too_large_has_its_own_key(void **state)
+{
+    Fixture *f = *state;
+    WhSlice bytes = vectors_find(f->vectors, "event.large");
+    MessageView view = {.topic = "shop.public.orders", .value = bytes};
+    WhReader r = wh_reader(bytes.data, bytes.size);
+    uint8_t id[8] = {1};
+    uint32_t index;
+    Reason reason;
+    WhEvent event;
+    Error error;
+
+    view.key = (WhSlice){id, sizeof id};
+    assert_true(wh_event_get(&r, &event));
+    assert_int_equal(batch_add_message(&f->batch, &view, &index, &error), STATUS_OK);
+    assert_int_equal(batch_add_event(&f->batch, f->table, &event, index, &reason, &error), STATUS_REJECT);
+    assert_int_equal(reason, REASON_UNDECODABLE);
+    assert_int_equal(f->batch.gap_count, 0);
+}
+
 static void test_a_forgotten_topic_leaves_nothing(void **state)
 {
     Fixture *f = *state;
@@ -299,6 +355,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_gaps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_dead_letter_of_the_batch_is_a_gap, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_row_too_large_is_a_gap_and_no_row, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_row_too_large_has_its_own_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_forgotten_topic_leaves_nothing, set_up, tear_down),
     };
 

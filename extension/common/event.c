@@ -8,7 +8,7 @@
 static bool operation_is_known(char operation)
 {
     return operation == WH_OP_INSERT || operation == WH_OP_UPDATE || operation == WH_OP_DELETE ||
-           operation == WH_OP_SNAPSHOT || operation == WH_OP_TRUNCATE;
+           operation == WH_OP_SNAPSHOT || operation == WH_OP_TRUNCATE || operation == WH_OP_LARGE;
 }
 
 static uint64_t get_list_count(WhReader *r)

@@ -14,10 +14,17 @@
 #define WH_OP_DELETE   'D'
 #define WH_OP_SNAPSHOT 'R'
 #define WH_OP_TRUNCATE 'T'
+#define WH_OP_LARGE    'L' /* in the place of a row that no message can hold */
 
 #define WH_EVENT_HAS_UNCHANGED    0x01
 #define WH_EVENT_HAS_OUT_OF_RANGE 0x02
 #define WH_EVENT_ADJUSTED         0x04 /* the body holds what the policy made of the out-of-range values */
+
+/* Is the body no more than the key? */
+static inline bool wh_op_has_key_only(char operation)
+{
+    return operation == WH_OP_DELETE || operation == WH_OP_LARGE;
+}
 
 /* Does the body hold all that it should: nothing is missing, and nothing is the type's default for want of a
  * value? */

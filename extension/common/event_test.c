@@ -35,7 +35,7 @@ static void golden_events_are_read_and_written(void **state)
         vectors_assert_equal(v, one->name, (WhSlice){out, w.length});
         seen++;
     }
-    assert_true(seen >= 9);
+    assert_true(seen >= 10);
     vectors_free(v);
 }
 
@@ -67,6 +67,10 @@ static void an_event_says_what_it_holds(void **state)
     assert_true(e.ordinal == WH_ORDINAL_LIMIT - 1);
     e = read_one(v, "event.delete");
     assert_int_equal(e.body.size, 8);
+    e = read_one(v, "event.large");
+    assert_int_equal(e.operation, WH_OP_LARGE);
+    assert_int_equal(e.body.size, 8);
+    assert_true(wh_op_has_key_only('D') && wh_op_has_key_only('L') && !wh_op_has_key_only('U'));
     vectors_free(v);
 }
 

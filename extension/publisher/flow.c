@@ -157,6 +157,26 @@ static WhSlice item_key(const Flow *f)
     return (WhSlice){f->item.key_size ? f->item.event.body.data : NULL, f->item.key_size};
 }
 
+/*
+ * Its letter, then its marker in the table's topic: an event behind it may leave out values that only this
+ * row has. The item becomes the marker, so that what is blocked goes on there.
+ */
+static FlowStep send_large(Flow *f, uint64_t size, Failure *failure)
+{
+    FlowStep step = send_dead_letter(f, f->topic, size, item_key(f), failure);
+
+    if (step != FLOW_DONE)
+        return step;
+    f->item.kind = WH_CHUNK_EVENT;
+    f->item.event.operation = WH_OP_LARGE;
+    f->item.event.flags = 0;
+    f->item.event.lists = (WhSlice){0};
+    f->item.event.body.size = f->item.key_size;
+    /* Without a key no row has a row before it. */
+    return f->item.key_size == 0 || compose_size(&f->item) > COMPOSE_BYTES_MAX ? FLOW_DONE
+                                                                               : send_event(f, -1, failure);
+}
+
 static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
 {
     uint64_t fingerprint = f->item.event.fingerprint;
@@ -174,9 +194,9 @@ static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
         }
     }
     if (f->item.kind == WH_CHUNK_LARGE)
-        return send_dead_letter(f, f->topic, f->item.size, item_key(f), failure);
+        return send_large(f, f->item.size, failure);
     if (compose_size(&f->item) > COMPOSE_BYTES_MAX)
-        return send_dead_letter(f, f->topic, f->item.event.body.size, item_key(f), failure);
+        return send_large(f, f->item.event.body.size, failure);
     return f->item.event.operation == WH_OP_TRUNCATE ? send_truncate(f, now_ms, failure)
                                                      : send_event(f, -1, failure);
 }

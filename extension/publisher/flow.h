@@ -3,7 +3,7 @@
  *
  *      chunk --> schema --> schema_topic: known to Kafka before anything that names it
  *            \-> event  --> compose --> message with a ticket --> produce
- *            \-> what is too large for Kafka --> dead_letters
+ *            \-> what is too large for Kafka --> dead_letters, and a marker in its place
  *            \-> logical message --> likewise, or to the handler when it is a signal of the pipeline's own
  *            \-> commit --> progress <-- deliveries
  *

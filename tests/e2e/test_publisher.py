@@ -116,7 +116,7 @@ def test_a_row_too_large_for_kafka_becomes_a_dead_letter_and_the_stream_goes_on(
     assert stack.status()["publisher_starts"] == before
     sent = messages(stack, "public.huge")
     assert sorted((chr(value[1]), key) for *_, key, value in sent) == [
-        ("I", b"\x04last"), ("I", b"\x05first"), ("U", b"\x04last")]
+        ("I", b"\x04last"), ("I", b"\x05first"), ("L", b"\x05large"), ("L", b"\x06border"), ("U", b"\x04last")]
     large, border, message = dead_letters(stack)
     for (key, value, headers), size in ((large, 11 * 1024 * 1024), (border, 10485760)):
         assert value == "" and headers["walhouse.reason"] == "too_large"

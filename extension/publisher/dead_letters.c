@@ -7,9 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "compose.h"
+
+static DeadLetter *letter_at(DeadLetters *letters, size_t i)
+{
+    return &letters->letters[(letters->first + i) % DEAD_LETTERS_MAX];
+}
+
 static void drop_first(DeadLetters *letters)
 {
-    DeadLetter *letter = &letters->letters[letters->first];
+    DeadLetter *letter = letter_at(letters, 0);
 
     free(letter->key);
     letter->key = NULL;
@@ -33,9 +40,9 @@ static void log_letter(const DeadLetter *letter)
 }
 
 bool dead_letters_add(DeadLetters *letters, uint64_t ticket, const LetterOrigin *origin, WhSlice key,
-                      Failure *failure)
+                      const WhEvent *marker, Failure *failure)
 {
-    DeadLetter *letter = &letters->letters[(letters->first + letters->count) % DEAD_LETTERS_MAX];
+    DeadLetter *letter = letter_at(letters, letters->count);
 
     if (dead_letters_is_full(letters))
         return failure_set(failure, "more than %d events too large for Kafka wait for the dead-letter topic",
@@ -47,6 +54,8 @@ bool dead_letters_add(DeadLetters *letters, uint64_t ticket, const LetterOrigin 
             return failure_set(failure, "out of memory");
         memcpy(letter->key, key.data, key.size);
     }
+    if (marker)
+        letter->marker = *marker;
     (void)snprintf(letter->topic, sizeof letter->topic, "%s", origin->topic);
     (void)snprintf(letter->error, sizeof letter->error, "%s", origin->error);
     letter->origin.topic = letter->topic;
@@ -73,12 +82,53 @@ const char *dead_letters_news(DeadLetters *letters)
     return has_news ? letters->news : NULL;
 }
 
-bool dead_letters_send(DeadLetters *letters, Producer *producer, const SchemaTopic *schemas, Failure *failure)
+void dead_letters_marked(DeadLetters *letters, uint64_t ticket)
+{
+    for (size_t i = 0; i < letters->count; i++)
+        if (letter_at(letters, i)->ticket == ticket)
+            letter_at(letters, i)->marker.operation = 0;
+}
+
+static ProduceResult send_marker(DeadLetter *letter, Producer *producer, SchemaTopic *schemas,
+                                 Failure *failure)
+{
+    WhChunkItem item = {.event = letter->marker, .key_size = letter->key_size};
+    ProduceTopic *topic = schema_topic_find(schemas, letter->marker.fingerprint);
+    ComposeBuffer buffer = {0};
+    ProduceResult result = PRODUCE_REFUSED;
+    WhSlice key, value;
+
+    item.event.body = (WhSlice){letter->key, letter->key_size};
+    if (topic == NULL)
+        (void)failure_set(failure, "an event too large for topic \"%s\" names no schema", letter->topic);
+    else if (compose_event(&buffer, &item, item.event.epoch, &key, &value, failure))
+        result = producer_send(producer, topic, -1, key, value,
+                               produce_tag(PRODUCE_TAG_MARKER, letter->ticket), failure);
+    compose_buffer_free(&buffer);
+    letter->marker_sent = result == PRODUCE_SENT;
+    return result;
+}
+
+static ProduceResult send_markers(DeadLetters *letters, Producer *producer, SchemaTopic *schemas,
+                                  Failure *failure)
+{
+    ProduceResult result = PRODUCE_SENT;
+
+    for (size_t i = 0; i < letters->count && result == PRODUCE_SENT; i++)
+        if (letter_at(letters, i)->marker.operation && !letter_at(letters, i)->marker_sent)
+            result = send_marker(letter_at(letters, i), producer, schemas, failure);
+    return result;
+}
+
+bool dead_letters_send(DeadLetters *letters, Producer *producer, SchemaTopic *schemas, Failure *failure)
 {
     ProduceTopic *topic = schema_topic_dlq(schemas);
+    ProduceResult marked = send_markers(letters, producer, schemas, failure);
 
-    while (letters->count > 0 && topic) {
-        DeadLetter *first = &letters->letters[letters->first];
+    if (marked != PRODUCE_SENT)
+        return marked == PRODUCE_LATER;
+    while (letters->count > 0 && topic && !letter_at(letters, 0)->marker.operation) {
+        DeadLetter *first = letter_at(letters, 0);
         WhSlice key = {first->key, first->key_size}, empty = {(const uint8_t *)"", 0};
         Letter letter;
         ProduceResult result;

@@ -82,7 +82,7 @@ static FlowStep send_dead_letter(Flow *f, ProduceTopic *topic, uint64_t size, Wh
     (void)snprintf(error, sizeof error, "it takes %" PRIu64 " bytes, and a Kafka message at most %u", size,
                    PRODUCE_MESSAGE_BYTES_MAX);
     origin.error = error;
-    return dead_letters_add(&f->dead_letters, progress_open(&f->progress), &origin, key, failure)
+    return dead_letters_add(&f->dead_letters, progress_open(&f->progress), &origin, key, NULL, failure)
                ? FLOW_DONE
                : FLOW_FAILED;
 }
@@ -157,10 +157,16 @@ static WhSlice item_key(const Flow *f)
     return (WhSlice){f->item.key_size ? f->item.event.body.data : NULL, f->item.key_size};
 }
 
-/*
- * Its letter, then its marker in the table's topic: an event behind it may leave out values that only this
- * row has. The item becomes the marker, so that what is blocked goes on there.
- */
+/* An event behind a row may leave out values that only this row has: this is what stands in its place. */
+static void make_marker(WhEvent *event, size_t key_size)
+{
+    event->operation = WH_OP_LARGE;
+    event->flags = 0;
+    event->lists = (WhSlice){0};
+    event->body.size = key_size;
+}
+
+/* Its letter, then its marker. The item becomes the marker, so that what is blocked goes on there. */
 static FlowStep send_large(Flow *f, uint64_t size, Failure *failure)
 {
     FlowStep step = send_dead_letter(f, f->topic, size, item_key(f), failure);
@@ -168,10 +174,7 @@ static FlowStep send_large(Flow *f, uint64_t size, Failure *failure)
     if (step != FLOW_DONE)
         return step;
     f->item.kind = WH_CHUNK_EVENT;
-    f->item.event.operation = WH_OP_LARGE;
-    f->item.event.flags = 0;
-    f->item.event.lists = (WhSlice){0};
-    f->item.event.body.size = f->item.key_size;
+    make_marker(&f->item.event, f->item.key_size);
     /* Without a key no row has a row before it. */
     return f->item.key_size == 0 || compose_size(&f->item) > COMPOSE_BYTES_MAX ? FLOW_DONE
                                                                                : send_event(f, -1, failure);
@@ -354,7 +357,7 @@ static bool handle_partitions(Flow *f, const ProducerEvent *event, int64_t now_m
     return event->retriable || failure_set(failure, "%s", event->text);
 }
 
-/* The topic takes less than we do: the event becomes a dead letter under its own ticket. */
+/* The topic takes less than we do: the event becomes a marker and a dead letter under its own ticket. */
 static bool handle_too_large(Flow *f, const ProducerEvent *event, Failure *failure)
 {
     LetterOrigin origin = {.topic = event->topic,
@@ -363,16 +366,19 @@ static bool handle_too_large(Flow *f, const ProducerEvent *event, Failure *failu
                            .message_lsn = event->message_lsn};
     WhReader reader = wh_reader(event->value.data, event->value.size);
     WhEvent lost;
+    bool is_row = event->message_lsn.data == NULL && wh_event_get(&reader, &lost);
     ProduceTopic *dlq = schema_topic_dlq(f->schemas);
 
     if (dlq && strcmp(producer_topic_name(dlq), event->topic) == 0)
         return failure_set(failure, "a dead letter cannot be sent: %s", event->text);
-    if (event->message_lsn.data == NULL && wh_event_get(&reader, &lost)) {
+    if (is_row) {
         origin.commit_lsn = lost.commit_lsn;
         origin.ordinal = lost.ordinal;
         origin.xid = lost.xid;
+        make_marker(&lost, event->key.size);
     }
-    return dead_letters_add(&f->dead_letters, produce_tag_number(event->tag), &origin, event->key, failure);
+    return dead_letters_add(&f->dead_letters, produce_tag_number(event->tag), &origin, event->key,
+                            is_row && event->key.size > 0 ? &lost : NULL, failure);
 }
 
 bool flow_send_dead_letters(Flow *f, Failure *failure)
@@ -384,6 +390,10 @@ bool flow_handle(Flow *f, const ProducerEvent *event, int64_t now_ms, Failure *f
 {
     if (produce_tag_kind(event->tag) == PRODUCE_TAG_DESCRIBE)
         return handle_partitions(f, event, now_ms, failure);
+    if (produce_tag_kind(event->tag) == PRODUCE_TAG_MARKER) {
+        dead_letters_marked(&f->dead_letters, produce_tag_number(event->tag));
+        return true;
+    }
     if (event->kind == PRODUCER_TOO_LARGE)
         return handle_too_large(f, event, failure);
     return progress_ack(&f->progress, produce_tag_number(event->tag)) ||

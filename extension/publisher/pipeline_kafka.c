@@ -25,6 +25,7 @@ static void handle_delivery(Pipeline *p, const ProducerEvent *event)
     kafka_is_back(p);
     switch (produce_tag_kind(event->tag)) {
     case PRODUCE_TAG_EVENT:
+    case PRODUCE_TAG_MARKER:
         if (!flow_handle(&p->flow, event, p->now_ms, &p->failure))
             return;
         p->report.report.events++;

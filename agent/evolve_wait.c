@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/evolve_internal.h"
+#include "agent/truncate.h"
 #include "lib/log.h"
 
 #define UNKNOWN_TABLE 60 /* ClickHouse's code */
@@ -47,32 +48,58 @@ static Status remember_waiting(Evolve *evolve, TableSchema *table, Version versi
     return STATUS_OK;
 }
 
-static Status ask_number(Evolve *evolve, Text *sql, Version *number, Error *error)
+/* Of the agent's own notes about the storage table that the view shows. */
+static void append_noted(Text *sql, const Evolve *evolve, const CatalogRow *shown, const char *notes)
 {
-    const char *body = "";
-    Status status = sql->failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                                : clickhouse_query(evolve->client, NULL, sql->data, &body, NULL, error);
+    Text name = {0};
 
-    text_free(sql);
-    *number = 0;
-    for (; status == STATUS_OK && *body >= '0' && *body <= '9'; body++)
-        *number = *number * 10 + (Version)(*body - '0');
-    return status;
+    if (strcmp(shown->database, evolve->config->clickhouse_database) != 0)
+        text_appendf(&name, "%s.", shown->database);
+    text_append(&name, shown->storage, strlen(shown->storage));
+    text_appendf(sql, ", (SELECT max(version) FROM `%s` WHERE table = ", notes);
+    if (name.failed)
+        sql->failed = true;
+    else
+        text_append_literal(sql, name.data, name.size);
+    text_append(sql, ")", 1);
+    text_free(&name);
 }
 
-/* The highest version in the storage table that the view shows; *gone: there is no such table any more. */
+/*
+ * The highest version that went to the storage table that the view shows: of a row, a truncate or a sweep.
+ * *gone: there is no such table any more.
+ */
 static Status newest_shown(Evolve *evolve, const CatalogRow *shown, Version *newest, bool *gone, Error *error)
 {
+    const char *body = "";
     Text sql = {0};
     Status status;
 
-    text_appendf(&sql, "SELECT toString(max(`_version`)) FROM ");
+    text_appendf(&sql, "SELECT toString(greatest((SELECT max(`_version`) FROM ");
     text_append_identifier(&sql, shown->database, strlen(shown->database));
     text_append(&sql, ".", 1);
     text_append_identifier(&sql, shown->storage, strlen(shown->storage));
-    status = ask_number(evolve, &sql, newest, error);
+    text_append(&sql, ")", 1);
+    append_noted(&sql, evolve, shown, "_walhouse_truncates");
+    append_noted(&sql, evolve, shown, "_walhouse_sweeps");
+    text_appendf(&sql, "))");
+    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
+                        : clickhouse_query(evolve->client, NULL, sql.data, &body, NULL, error);
+    text_free(&sql);
+    *newest = 0;
+    for (; status == STATUS_OK && *body >= '0' && *body <= '9'; body++)
+        *newest = *newest * 10 + (Version)(*body - '0');
     *gone = clickhouse_exception_code(evolve->client) == UNKNOWN_TABLE;
     return *gone ? STATUS_OK : status;
+}
+
+/*
+ * After what the snapshot has to be. A snapshot of an empty table leaves nothing in the old storage table but
+ * its sweep, one below its floor: it must not count, as it ended before the new storage table was needed.
+ */
+static uint64_t after_lsn(Version newest)
+{
+    return (uint64_t)(newest >> 48) + truncate_version_is_sweep(newest);
 }
 
 /*
@@ -96,8 +123,7 @@ static Status ask_for_snapshot(Evolve *evolve, TableSchema *table, const Catalog
         log_info("table %s: %s", table->target.view_name, reason.data);
     /* Another epoch is a resync, which reads all tables. */
     if (shown->relation == table->schema.relation_oid && newest >> 112 == version >> 112)
-        status =
-            requests_snapshot(evolve->requests, table, (uint64_t)(newest >> 48), "new storage table", error);
+        status = requests_snapshot(evolve->requests, table, after_lsn(newest), "new storage table", error);
     text_free(&reason);
     return status;
 }

@@ -167,6 +167,22 @@ def test_another_key_gets_a_storage_table_of_its_own(stack):
     arrives(stack, "keyed")
 
 
+def test_a_snapshot_of_before_does_not_fill_a_new_storage_table(stack):
+    """The table was empty and read; then its shape changes, and the source's own snapshot does not come: the agent's request has to be heard."""
+    stack.sql("CREATE TABLE refilled (id int PRIMARY KEY, n text); INSERT INTO refilled VALUES (1, 'a'); DELETE FROM refilled")
+    stack.wait()
+    stack.sql("SELECT walhouse.snapshot('shop', 'refilled')")
+    states = "SELECT reason, state FROM walhouse.snapshot WHERE table_name = 'refilled' ORDER BY id"
+    stack.until(lambda: stack.sql(states) == [("requested", "done")], 60, "the snapshot is done")
+    stack.wait()
+    transaction(stack, "ALTER TABLE refilled ALTER n TYPE int USING 1",
+                "SELECT walhouse.cancel_snapshot(max(id)) FROM walhouse.snapshot WHERE table_name = 'refilled'",
+                "INSERT INTO refilled VALUES (2, 2)")
+    arrives(stack, "refilled")
+    assert stack.warehouse_types("refilled")["n"] == "Nullable(Int32)"
+    assert stack.sql(states)[-2:] == [("rewritten", "cancelled"), ("agent", "done")]
+
+
 def test_without_a_key_and_with_one_again(stack):
     stack.sql("CREATE TABLE sometimes (id int PRIMARY KEY, n int); INSERT INTO sometimes SELECT g, g FROM generate_series(1, 100) g")
     stack.wait()

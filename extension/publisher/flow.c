@@ -186,6 +186,8 @@ static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
 
     if (!f->from_snapshot)
         progress_begin(&f->progress);
+    if (!lease_allows(&f->lease, f->item.event.commit_lsn))
+        return FLOW_BLOCKED;
     if (f->topic == NULL || f->topic_fingerprint != fingerprint) {
         f->topic = schema_topic_find(f->schemas, fingerprint);
         f->counter = schema_topic_counter(f->schemas, fingerprint);

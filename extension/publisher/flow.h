@@ -2,7 +2,7 @@
  * flow.h - chunks on their way into Kafka, item by item.
  *
  *      chunk --> schema --> schema_topic: known to Kafka before anything that names it
- *            \-> event  --> compose --> message with a ticket --> produce
+ *            \-> event  --> within the lease? --> compose --> message with a ticket --> produce
  *            \-> what is too large for Kafka --> dead_letters, and a marker in its place
  *            \-> logical message --> likewise, or to the handler when it is a signal of the pipeline's own
  *            \-> commit --> progress <-- deliveries
@@ -10,8 +10,8 @@
  * Snapshots' chunks take their turn between those of the stream. Their events have tickets like all others,
  * but belong to no transaction of the stream: they never move the LSN.
  *
- * Back-pressure: when the window of tickets or librdkafka's queue is full, or a schema is on its way, the
- * flow is blocked, and the chunk stays where it is until it is gone on with.
+ * Back-pressure: when the window of tickets or librdkafka's queue is full, or a schema or a lease is on its
+ * way, the flow is blocked, and the chunk stays where it is until it is gone on with.
  */
 #ifndef WALHOUSE_PUBLISHER_FLOW_H
 #define WALHOUSE_PUBLISHER_FLOW_H
@@ -19,6 +19,7 @@
 #include "compose.h"
 #include "dead_letters.h"
 #include "extension/common/chunk.h"
+#include "lease.h"
 #include "progress.h"
 #include "schema_topic.h"
 
@@ -48,6 +49,7 @@ typedef struct Flow {
     Producer *producer;
     SchemaTopic *schemas;
     uint16_t epoch;
+    Lease lease; /* renewed by the pipeline */
     Progress progress;
     uint8_t *acked; /* in_flight_max bytes, its own */
     size_t in_flight_max;

@@ -311,6 +311,7 @@ bool pipeline_step(Pipeline *p, const struct pollfd *fds, Failure *failure)
     ok = ok && is_of(p, step_guard(p, fds[FD_GUARD].revents), WH_ERROR_SLOT);
     ok = ok && is_of(p, flow_send_dead_letters(&p->flow, &p->failure), WH_ERROR_KAFKA);
     find_stall(p);
+    ok = ok && is_of(p, give_lease(p), WH_ERROR_KAFKA);
     ok = ok && is_of(p, give_position(p), WH_ERROR_KAFKA);
     ok = ok && is_of(p, give_feedback(p), WH_ERROR_POSTGRES);
     ok = ok && is_of(p, give_heartbeat(p), WH_ERROR_KAFKA);

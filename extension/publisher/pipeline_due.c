@@ -1,12 +1,14 @@
 /*
  * pipeline_due.c - what the publisher owes: to the slot confirmations and before them a record of each in
- * Kafka, to the control topic heartbeats, statistics and news of snapshots, to the supervisor reports.
+ * Kafka, to agents leases, to the control topic heartbeats, statistics and news of snapshots, to the
+ * supervisor reports.
  */
 #include "pipeline_inner.h"
 
 #include <stdio.h>
 
 #include "control.h"
+#include "extension/common/lease.h"
 
 #define REPORT_INTERVAL_MS    1000
 #define HEARTBEAT_INTERVAL_MS 5000
@@ -34,6 +36,29 @@ bool give_position(Pipeline *p)
     p->position_ms = p->now_ms;
     return guard_record(&p->guard, progress_confirmed_lsn(&p->flow.progress), p->schemas, p->producer,
                         &p->failure);
+}
+
+bool give_lease(Pipeline *p)
+{
+    Lease *lease = &p->flow.lease;
+    uint8_t bytes[WH_LEASE_BYTES];
+    char key[128];
+    WhWriter w = wh_writer(bytes, sizeof bytes);
+    WhLease record = {.epoch = p->flow.epoch};
+    ProduceResult result;
+
+    lease_see(lease, p->report.report.server_lsn);
+    if (p->reader.state != WAL_READER_STREAMING || p->stopping || !lease_is_due(lease))
+        return true;
+    record.lsn = lease_next_limit(lease);
+    wh_lease_put(&w, &record);
+    (void)snprintf(key, sizeof key, WH_LEASE_KEY_PREFIX "%s", p->options->pipeline);
+    result = producer_send(p->producer, schema_topic_schemas(p->schemas), 0,
+                           (WhSlice){(const uint8_t *)key, strlen(key)}, (WhSlice){w.data, w.length},
+                           produce_tag(PRODUCE_TAG_LEASE, 0), &p->failure);
+    if (result == PRODUCE_SENT)
+        lease_sent(lease);
+    return result != PRODUCE_REFUSED;
 }
 
 bool give_heartbeat(Pipeline *p)

@@ -74,6 +74,8 @@ void find_stall(Pipeline *p);
 /* Before the slot may confirm an LSN, Kafka must know of it. */
 bool give_position(Pipeline *p);
 bool give_feedback(Pipeline *p);
+/* Agents must know how far events may go before they do. */
+bool give_lease(Pipeline *p);
 /* Also sent while Kafka is away, once: its delivery tells that Kafka is back. */
 bool give_heartbeat(Pipeline *p);
 bool give_statistics(Pipeline *p, short revents);

@@ -40,6 +40,9 @@ static void handle_delivery(Pipeline *p, const ProducerEvent *event)
     case PRODUCE_TAG_POSITION:
         guard_recorded(&p->guard);
         break;
+    case PRODUCE_TAG_LEASE:
+        lease_acked(&p->flow.lease);
+        break;
     default:
         break;
     }

@@ -22,7 +22,8 @@ typedef enum ProduceTagKind {
     PRODUCE_TAG_TOPIC,    /* a topic being created; number: which */
     PRODUCE_TAG_DESCRIBE, /* a question how many partitions a topic has */
     PRODUCE_TAG_POSITION, /* the pipeline's position; no number */
-    PRODUCE_TAG_MARKER    /* of an event that its topic refused; number: the event's ticket */
+    PRODUCE_TAG_MARKER,   /* of an event that its topic refused; number: the event's ticket */
+    PRODUCE_TAG_LEASE     /* how far events may go; no number */
 } ProduceTagKind;
 
 #define PRODUCE_TAG_BITS 3

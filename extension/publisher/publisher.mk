@@ -4,8 +4,8 @@ PUBLISHER_DIR := extension/publisher
 PUBLISHER_SOURCES := main options message report pipeline flow walreader progress compose produce properties \
 	schema_topic sql_connection statistics control letter dead_letters
 PUBLISHER_SOURCES += feed snapshot snapshot_worker snapshot_scan snapshot_task
-PUBLISHER_SOURCES += slot position guard topic_reader requests tables pipeline_kafka pipeline_due
-COMMON_SOURCES := wire schema event chunk rowbinary ack_window
+PUBLISHER_SOURCES += slot position lease guard topic_reader requests tables pipeline_kafka pipeline_due
+COMMON_SOURCES := wire schema lease event chunk rowbinary ack_window
 COMMON_OBJECTS := $(COMMON_SOURCES:%=$(BUILD)/obj/extension/common/%.o)
 PUBLISHER_OBJECTS := $(PUBLISHER_SOURCES:%=$(BUILD)/obj/$(PUBLISHER_DIR)/%.o)
 
@@ -23,7 +23,7 @@ $(BUILD)/bin/walhouse-publisher: $(PUBLISHER_OBJECTS) $(COMMON_OBJECTS)
 
 # Pure parts, driven by simulations and golden bytes.
 
-PUBLISHER_TESTS := progress compose options control properties letter snapshot_task position slot tables
+PUBLISHER_TESTS := progress compose options control properties letter snapshot_task position lease slot tables
 UNIT_TESTS += $(PUBLISHER_TESTS:%=$(BUILD)/tests/publisher_%_test)
 
 $(BUILD)/tests/publisher_position_test $(BUILD)/tests/publisher_slot_test: $(BUILD)/obj/$(PUBLISHER_DIR)/control.o

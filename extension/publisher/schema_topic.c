@@ -146,6 +146,11 @@ bool schema_topic_step(SchemaTopic *s, int64_t now_ms, Failure *failure)
     return ok && open_base_topics(s, failure);
 }
 
+ProduceTopic *schema_topic_schemas(const SchemaTopic *s)
+{
+    return s->schema_topic;
+}
+
 ProduceTopic *schema_topic_control(const SchemaTopic *s)
 {
     return s->control_topic;

@@ -61,6 +61,7 @@ bool schema_topic_step(SchemaTopic *schemas, int64_t now_ms, Failure *failure);
 /* Do the base topics exist? */
 bool schema_topic_is_ready(const SchemaTopic *schemas);
 /* NULL until the base topics exist. */
+ProduceTopic *schema_topic_schemas(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_control(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_dlq(const SchemaTopic *schemas);
 ProduceTopic *schema_topic_position(const SchemaTopic *schemas);

@@ -73,6 +73,37 @@ def test_a_schema_is_in_kafka_before_its_first_row(stack):
         assert schemas[fingerprint] <= time
 
 
+def leases(stack):
+    """Time, epoch and LSN of each lease."""
+    return [(time, int.from_bytes(value[1:3], "little"), int.from_bytes(value[3:], "little"))
+            for _, time, key, value in messages(stack, "__schema") if key == b"lease." + stack.env["PIPELINE"].encode()]
+
+
+def wal_end(stack):
+    return int(stack.sql("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0])
+
+
+def test_no_event_lies_beyond_a_lease_that_was_there_before(stack):
+    stack.sql("CREATE TABLE leased (id int PRIMARY KEY); INSERT INTO leased VALUES (1)")
+    stack.confirm(30)
+    [first] = leases(stack)
+    assert wal_end(stack) < first[2] <= wal_end(stack) + (1 << 30)
+    # More than half of it is used up at once.
+    stack.sql("DO $$ BEGIN FOR i IN 1..34 LOOP PERFORM pg_logical_emit_message(false, 'leap', ''); PERFORM pg_switch_wal(); END LOOP; END $$")
+    stack.sql("INSERT INTO leased VALUES (2)")
+    stack.confirm(60)
+    found = stack.until(lambda: len(leases(stack)) > 1 and leases(stack), 30, "the lease is renewed")
+    assert wal_end(stack) + (1 << 29) <= found[-1][2] <= wal_end(stack) + (1 << 30)
+    # At each start there is a new one.
+    stack.kill("publisher")
+    stack.sql("INSERT INTO leased VALUES (3)")
+    stack.confirm(60)
+    assert len(leases(stack)) > len(found)
+    for _, time, _, value in messages(stack, "public.leased"):
+        epoch, lsn = int.from_bytes(value[3:5], "little"), int.from_bytes(value[13:21], "little")
+        assert any(lease[0] <= time and lease[1] == epoch and lsn <= lease[2] for lease in leases(stack)), (time, lsn)
+
+
 def test_a_truncate_reaches_every_partition(stack):
     stack.sql("CREATE TABLE cleared (id int PRIMARY KEY); INSERT INTO cleared VALUES (1); TRUNCATE cleared")
     stack.confirm(30)

@@ -4,14 +4,14 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	table_state lag_times labels metrics metrics_render lag \
 	rules shape ruled filter scalar rowmap mask expression \
 	kafka_config consume consume_schemas consume_lag producer request \
-	consume_assign offsets load_offsets recover recover_gaps \
+	consume_assign lease offsets load_offsets recover recover_gaps \
 	registry target batch budget truncate stopped pipeline \
 	clickhouse ddl storage typejoin plan catalog evolve evolve_fit evolve_wait insert history resolve \
 	load load_tables load_resolve \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server
 AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress cluster
-AGENT_COMMON := wire schema event rowbinary
+AGENT_COMMON := wire schema lease event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)
 
@@ -131,6 +131,12 @@ $(BUILD)/tests/agent_rules_test: $(BUILD)/obj/agent/rules_test.o $(BUILD)/obj/ag
 $(BUILD)/tests/agent_letter_test: $(BUILD)/obj/agent/letter_test.o $(BUILD)/obj/agent/letter.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+UNIT_TESTS += $(BUILD)/tests/agent_lease_test
+$(BUILD)/tests/agent_lease_test: $(BUILD)/obj/agent/lease_test.o $(BUILD)/obj/agent/lease.o $(BUILD)/obj/lib/log.o \
+		$(BUILD)/obj/lib/log_limit.o $(AGENT_COMMON_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
 
 $(BUILD)/tests/agent_rowtext_test: $(BUILD)/obj/agent/rowtext_test.o $(BUILD)/obj/agent/rowtext.o $(BUILD)/obj/agent/text.o \
 		$(AGENT_COMMON_OBJECTS)

@@ -14,6 +14,7 @@
 #include "agent/history.h"
 #include "agent/registry.h"
 #include "agent/topic_scan.h"
+#include "extension/common/lease.h"
 
 typedef struct Listing {
     const char *only; /* schema.table; NULL: all */
@@ -27,8 +28,11 @@ static Status take_schema(void *context, const MessageView *message, Error *erro
 {
     Listing *listing = context;
     const TableSchema *added;
-    Status status = registry_add(listing->registry, message->value.data, message->value.size, &added, error);
+    Status status;
 
+    if (wh_lease_is_key(message->key))
+        return STATUS_OK;
+    status = registry_add(listing->registry, message->value.data, message->value.size, &added, error);
     if (status != STATUS_REJECT)
         return status;
     (void)fprintf(stderr, "walhouse-agent: the schema at offset %lld cannot be read: %s\n",

@@ -22,7 +22,7 @@ static Status take_schema(void *context, const MessageView *message, Error *erro
     const TableSchema *added;
     Status status = registry_add(context, message->value.data, message->value.size, &added, error);
 
-    /* A schema that cannot be read is nobody's trouble here. */
+    /* A schema that cannot be read is nobody's trouble here, and leases are none. */
     return status == STATUS_FATAL ? status : STATUS_OK;
 }
 

@@ -14,6 +14,7 @@ const char *reason_code(Reason reason)
         [REASON_UNKNOWN_SCHEMA] = "unknown_schema",
         [REASON_VALUE_OUT_OF_RANGE] = "value_out_of_range",
         [REASON_REJECTED] = "rejected",
+        [REASON_IMPLAUSIBLE_VERSION] = "implausible_version",
         [REASON_TOO_LARGE] = "too_large",
     };
 

@@ -21,6 +21,7 @@ typedef enum Reason {
     REASON_UNKNOWN_SCHEMA,
     REASON_VALUE_OUT_OF_RANGE,
     REASON_REJECTED,
+    REASON_IMPLAUSIBLE_VERSION,
     REASON_TOO_LARGE, /* the publisher's */
     REASON_COUNT
 } Reason;

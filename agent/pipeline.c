@@ -4,7 +4,8 @@
  *      consumer --messages--> events --checked--> batch --due--> loader --loaded--> offsets committed
  *         ^                      |                                  |
  *         |                      |                                  '--> dead letters acknowledged
- *         |                      '-- unknown fingerprint: the schema topic is read to its end
+ *         |                      '-- unknown fingerprint, implausible version: the schema topic is read to
+ *         |                          its end
  *         '-- a stopped table's partitions pause, go back, and are tried again later
  *
  * A batch is due when it is full, or when nothing more is to be had at once.
@@ -24,6 +25,7 @@
 #include "agent/budget.h"
 #include "agent/dlq_mirror.h"
 #include "agent/lag.h"
+#include "agent/lease.h"
 #include "agent/load.h"
 #include "agent/recover.h"
 #include "agent/statistics.h"
@@ -55,6 +57,8 @@ struct Pipeline {
     Budgets budgets;
     Message **messages; /* of one poll */
     bool drained;       /* the last poll took all that was there */
+    bool schemas_read;  /* to their end, since the last poll */
+    WhLease lease;      /* the newest one */
     int64_t blocked_since_ms;
     bool paused_all;
     Stopped stopped;
@@ -94,8 +98,11 @@ static void take_schema(void *context, const MessageView *message)
     Pipeline *p = context;
     const TableSchema *added = NULL;
     Error error;
-    Status status = registry_add(p->registry, message->value.data, message->value.size, &added, &error);
+    Status status;
 
+    if (lease_take(&p->lease, message))
+        return;
+    status = registry_add(p->registry, message->value.data, message->value.size, &added, &error);
     if (status == STATUS_OK && added) {
         atomic_fetch_add(&p->metrics->schemas, 1);
         log_info("schema %016llx of %s", (unsigned long long)added->fingerprint, added->topic);
@@ -117,27 +124,43 @@ static void look_for_schemas(Pipeline *p)
     (void)consumer_read_schemas(p->consumer, 0, take_schema, p, &ignored);
 }
 
-/* The schema of an event; NULL when it is not announced although the schema topic has been read to its end.
+/*
+ * All that was announced before the messages of the last poll were made. false: not all of it, as the agent
+ * is to stop.
  */
+static bool read_schemas(Pipeline *p, const atomic_bool *stop)
+{
+    Error error;
+
+    while (!p->schemas_read && !atomic_load(stop) && p->status == STATUS_OK) {
+        p->schemas_read =
+            consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error) == STATUS_OK;
+        if (!p->schemas_read) {
+            metrics_set_error(p->metrics, error.text);
+            log_warning("%s; trying again", error.text);
+            pause_ms(SCHEMA_PAUSE_MS);
+        }
+    }
+    return p->schemas_read;
+}
+
+/* The schema of an event; NULL when it is not announced. */
 static TableSchema *find_schema(Pipeline *p, uint64_t fingerprint, const atomic_bool *stop)
 {
     TableSchema *table = registry_find(p->registry, fingerprint);
-    Error error;
 
-    while (table == NULL && !atomic_load(stop) && p->status == STATUS_OK) {
-        Status status = consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error);
-
+    if (table == NULL) {
+        p->abandoned |= !read_schemas(p, stop);
         table = registry_find(p->registry, fingerprint);
-        if (status == STATUS_OK)
-            break;
-        if (table == NULL) {
-            metrics_set_error(p->metrics, error.text);
-            log_warning("%s", error.text);
-            pause_ms(SCHEMA_PAUSE_MS);
-            p->abandoned = atomic_load(stop);
-        }
     }
     return table;
+}
+
+static bool is_plausible(Pipeline *p, const WhEvent *event, const atomic_bool *stop)
+{
+    if (!lease_admits(&p->lease, event))
+        p->abandoned |= !read_schemas(p, stop);
+    return lease_admits(&p->lease, event);
 }
 
 /* ---- messages ---- */
@@ -169,6 +192,10 @@ static Status take_event(Pipeline *p, const MessageView *view, const WhEvent *ev
         *reason = REASON_UNDECODABLE;
         return status_fail(error, STATUS_REJECT, "schema %016llx belongs to topic %s",
                            (unsigned long long)event->fingerprint, table->topic);
+    }
+    if (!is_plausible(p, event, stop)) {
+        *reason = REASON_IMPLAUSIBLE_VERSION;
+        return lease_refuse(&p->lease, event, error);
     }
     status = batch_add_event(p->filling, table, event, message, reason, error);
     if (status == STATUS_OK && event->flags & WH_EVENT_ADJUSTED)
@@ -258,6 +285,7 @@ static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
     size_t count = consumer_poll(p->consumer, p->messages, max > 0 ? max : 1, timeout_ms);
 
     p->drained = count < max;
+    p->schemas_read = false;
     atomic_fetch_add(&p->metrics->messages_consumed, count);
     for (size_t i = 0; i < count; i++) {
         take_message(p, p->messages[i], stop);
@@ -513,17 +541,8 @@ static void turn(Pipeline *p, const atomic_bool *stop)
 /* All schemas are read before the first row is. */
 static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
 {
-    Error error;
-
-    while (!atomic_load(stop) && p->status == STATUS_OK) {
-        if (consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error) == STATUS_OK) {
-            atomic_store(&p->metrics->registry_loaded, true);
-            return;
-        }
-        metrics_set_error(p->metrics, error.text);
-        log_warning("%s; trying again", error.text);
-        pause_ms(SCHEMA_PAUSE_MS);
-    }
+    if (read_schemas(p, stop))
+        atomic_store(&p->metrics->registry_loaded, true);
 }
 
 static void forget_misfit(void *context, const TableSchema *table)

@@ -216,6 +216,46 @@ def test_replay_when_the_schema_has_come(line):
     assert listed(line) == []
 
 
+def quantities(line):
+    return line.rows("SELECT quantity, count() FROM orders GROUP BY quantity ORDER BY quantity")
+
+
+def test_a_version_that_no_publisher_can_have_sent(line):
+    far = 1 << 50
+    agent = line.agent()
+    # Without a lease nothing is judged.
+    line.produce(count=100, lsn=5000)
+    line.produce(count=3, table="cleared", lsn=9000, lease=10000)
+    line.produce("update", count=100, quantity=2, lsn=9000)
+    line.produce("update", count=10, quantity=3, lsn=far)
+    line.produce("update", count=10, first=11, quantity=4, lsn=100, epoch=7)
+    line.produce("truncate", count=1, table="cleared", lsn=far)
+    # Their keys live on. A lease that comes just before its events is known in time.
+    line.produce("update", count=20, quantity=5, lsn=9500)
+    line.produce("update", count=5, quantity=6, lsn=20000, lease=20000)
+    line.loaded(agent)
+    assert quantities(line) == [[2, 80], [5, 15], [6, 5]] and line.rows("SELECT count() FROM cleared") == [[3]]
+    mirrored(line, 22)
+    assert collections.Counter(row["reason"] for row in listed(line)) == {"implausible_version": 22}
+    assert any(headers["walhouse.error"].startswith("its version, epoch 7 and LSN 0/64, lies beyond") for _, _, headers in line.letters())
+    assert agent.metric("dead_letters_total") == 22
+
+    # The lease is known after a restart, and what is put back is judged again.
+    assert agent.terminate() == 0
+    agent = line.agent()
+    assert dlq(line, "discard", "--table", "public.cleared")[0] == "discarded 2 letters\n"
+    assert dlq(line, "replay", "--yes")[0] == "replayed 20 letters\n"
+    line.loaded(agent)
+    mirrored(line, 42)
+    assert quantities(line) == [[2, 80], [5, 15], [6, 5]]
+    # When the source has come so far, they are plausible; of another epoch they are not.
+    line.produce(count=0, lease=2 * far)
+    dlq(line, "replay", "--yes")
+    line.loaded(agent)
+    mirrored(line, 52)
+    assert quantities(line) == [[2, 80], [3, 10], [5, 10]]
+
+
 def test_discard_and_a_lost_mirror(line):
     agent = line.agent()
     line.produce(count=1)

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "extension/common/event.h"
+#include "extension/common/lease.h"
 #include "extension/common/schema.h"
 
 #define VALUE_BYTES_MAX   512
@@ -36,6 +37,7 @@ typedef struct Options {
     int64_t count;
     int64_t lsn;
     int64_t epoch;
+    int64_t lease; /* an LSN; 0: none is written */
     int64_t partitions;
     int64_t partition; /* of a truncate; -1: all */
     int64_t quantity;
@@ -173,6 +175,20 @@ static bool produce_now(Producer *producer, const char *topic, WhSlice key, WhSl
     return error == RD_KAFKA_RESP_ERR_NO_ERROR &&
            rd_kafka_flush(producer->kafka, FLUSH_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR &&
            producer->failed == 0;
+}
+
+/* The publisher's promise, as far as the tool is one. */
+static bool produce_lease(Producer *producer)
+{
+    const WhLease lease = {(uint16_t)producer->options->epoch, (uint64_t)producer->options->lease};
+    uint8_t bytes[WH_LEASE_BYTES];
+    WhWriter w = wh_writer(bytes, sizeof bytes);
+    char topic[WH_TOPIC_BYTES_MAX + 1];
+
+    (void)snprintf(topic, sizeof topic, "%s.__schema", producer->options->prefix);
+    wh_lease_put(&w, &lease);
+    return lease.lsn == 0 ||
+           produce_now(producer, topic, slice(WH_LEASE_KEY_PREFIX "test"), (WhSlice){bytes, w.length});
 }
 
 /* Another table is another relation. */
@@ -397,13 +413,13 @@ static bool produce_rows(Producer *producer)
 
 static void usage(FILE *out)
 {
-    (void)fputs(
-        "produce_events --brokers LIST --prefix PREFIX [--kind KIND] [--first ID] [--count N]\n"
-        "    [--schema NAME] [--table NAME] [--quantity N] [--lsn N] [--epoch N] [--per-transaction N]\n"
-        "    [--partitions N] [--partition N] [--extra-columns N] [--keyless 1] [--seconds N]\n"
-        "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown "
-        "unknown_truncate\n    unannounced garbage\n",
-        out);
+    (void)fputs("produce_events --brokers LIST --prefix PREFIX [--kind KIND] [--first ID] [--count N]\n"
+                "    [--schema NAME] [--table NAME] [--quantity N] [--lsn N] [--epoch N] [--lease LSN]\n"
+                "    [--per-transaction N] [--partitions N] [--partition N] [--extra-columns N]\n"
+                "    [--keyless 1] [--seconds N]\n"
+                "KIND: insert update delete snapshot truncate unchanged out_of_range long_body unknown "
+                "unknown_truncate\n    unannounced garbage\n",
+                out);
 }
 
 static bool parse_number(const char *text, int64_t min, int64_t max, int64_t *number)
@@ -417,23 +433,16 @@ static bool parse_number(const char *text, int64_t min, int64_t max, int64_t *nu
 
 static bool parse(int argc, char **argv, Options *options)
 {
-    static const struct option longs[] = {{"brokers", required_argument, NULL, 'b'},
-                                          {"prefix", required_argument, NULL, 'p'},
-                                          {"schema", required_argument, NULL, 's'},
-                                          {"table", required_argument, NULL, 't'},
-                                          {"kind", required_argument, NULL, 'k'},
-                                          {"first", required_argument, NULL, 'f'},
-                                          {"count", required_argument, NULL, 'n'},
-                                          {"lsn", required_argument, NULL, 'l'},
-                                          {"epoch", required_argument, NULL, 'e'},
-                                          {"partitions", required_argument, NULL, 'P'},
-                                          {"partition", required_argument, NULL, 'o'},
-                                          {"quantity", required_argument, NULL, 'q'},
-                                          {"per-transaction", required_argument, NULL, 'T'},
-                                          {"extra-columns", required_argument, NULL, 'x'},
-                                          {"keyless", required_argument, NULL, 'K'},
-                                          {"seconds", required_argument, NULL, 'S'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"brokers", required_argument, NULL, 'b'},       {"prefix", required_argument, NULL, 'p'},
+        {"schema", required_argument, NULL, 's'},        {"table", required_argument, NULL, 't'},
+        {"kind", required_argument, NULL, 'k'},          {"first", required_argument, NULL, 'f'},
+        {"count", required_argument, NULL, 'n'},         {"lsn", required_argument, NULL, 'l'},
+        {"epoch", required_argument, NULL, 'e'},         {"lease", required_argument, NULL, 'L'},
+        {"partitions", required_argument, NULL, 'P'},    {"partition", required_argument, NULL, 'o'},
+        {"quantity", required_argument, NULL, 'q'},      {"per-transaction", required_argument, NULL, 'T'},
+        {"extra-columns", required_argument, NULL, 'x'}, {"keyless", required_argument, NULL, 'K'},
+        {"seconds", required_argument, NULL, 'S'},       {NULL, 0, NULL, 0}};
     int c;
     bool ok = true;
 
@@ -465,6 +474,9 @@ static bool parse(int argc, char **argv, Options *options)
             break;
         case 'e':
             ok = parse_number(optarg, 0, UINT16_MAX, &options->epoch);
+            break;
+        case 'L':
+            ok = parse_number(optarg, 0, INT64_MAX / 2, &options->lease);
             break;
         case 'P':
             ok = parse_number(optarg, 1, 100, &options->partitions);
@@ -517,7 +529,8 @@ int main(int argc, char **argv)
                        slice(options.table)) ||
         !open_kafka(&producer))
         return 1;
-    ok = create_topics(&producer) && announce_schema(&producer, is_announced(options.kind));
+    ok = create_topics(&producer) && announce_schema(&producer, is_announced(options.kind)) &&
+         produce_lease(&producer);
     producer.topic = ok ? rd_kafka_topic_new(producer.kafka, producer.topic_name, NULL) : NULL;
     ok = producer.topic && produce_rows(&producer);
     if (producer.topic)

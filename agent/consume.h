@@ -107,6 +107,8 @@ void consumer_pause_all(Consumer *consumer, bool pause);
 Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
                              void (*take)(void *context, const MessageView *message), void *context,
                              Error *error);
+/* The next read begins at the topic's beginning. */
+void consumer_restart_schemas(Consumer *consumer);
 
 /*
  * Exact lag of the whole group, asked of the brokers now: first waits until the main thread has read the

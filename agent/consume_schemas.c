@@ -62,6 +62,12 @@ static bool assign_schemas(Consumer *consumer)
     return consumer->schemas_assigned;
 }
 
+void consumer_restart_schemas(Consumer *consumer)
+{
+    consumer->schemas_assigned = false;
+    consumer->schemas_retry_at_ms = 0;
+}
+
 Status consumer_read_schemas(Consumer *consumer, int timeout_ms,
                              void (*take)(void *context, const MessageView *message), void *context,
                              Error *error)

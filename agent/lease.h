@@ -5,7 +5,7 @@
  * what its key becomes
  *
  * As a lease is in the schema topic before the first event that needs it, only one that has read that topic
- * to its end, with the event in hand, may say so.
+ * as it is, with the event in hand, may say so.
  */
 #ifndef WALHOUSE_AGENT_LEASE_H
 #define WALHOUSE_AGENT_LEASE_H

@@ -57,8 +57,9 @@ struct Pipeline {
     Budgets budgets;
     Message **messages; /* of one poll */
     bool drained;       /* the last poll took all that was there */
-    bool schemas_read;  /* to their end, since the last poll */
-    WhLease lease;      /* the newest one */
+    /* How the schema topic was read since the last poll: to its end, and from its beginning. */
+    enum { SCHEMAS_NOT_READ, SCHEMAS_READ_ON, SCHEMAS_READ_AGAIN } schemas_read;
+    WhLease lease; /* the newest one */
     int64_t blocked_since_ms;
     bool paused_all;
     Stopped stopped;
@@ -124,24 +125,39 @@ static void look_for_schemas(Pipeline *p)
     (void)consumer_read_schemas(p->consumer, 0, take_schema, p, &ignored);
 }
 
-/*
- * All that was announced before the messages of the last poll were made. false: not all of it, as the agent
- * is to stop.
- */
+/* Reads the schema topic to its end. false: the agent is to stop. */
 static bool read_schemas(Pipeline *p, const atomic_bool *stop)
 {
     Error error;
 
-    while (!p->schemas_read && !atomic_load(stop) && p->status == STATUS_OK) {
-        p->schemas_read =
-            consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error) == STATUS_OK;
-        if (!p->schemas_read) {
-            metrics_set_error(p->metrics, error.text);
-            log_warning("%s; trying again", error.text);
-            pause_ms(SCHEMA_PAUSE_MS);
-        }
+    while (!atomic_load(stop) && p->status == STATUS_OK) {
+        if (consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error) == STATUS_OK)
+            return true;
+        metrics_set_error(p->metrics, error.text);
+        log_warning("%s; trying again", error.text);
+        pause_ms(SCHEMA_PAUSE_MS);
     }
-    return p->schemas_read;
+    return false;
+}
+
+/*
+ * Reads on in the schema topic, as a message in hand names what is not known: to its end, then once more from
+ * its beginning, as it may have been made anew. false: there was nothing to read that the message's sender
+ * could have announced.
+ */
+static bool read_more_schemas(Pipeline *p, const atomic_bool *stop)
+{
+    if (p->schemas_read == SCHEMAS_READ_AGAIN)
+        return false;
+    if (p->schemas_read == SCHEMAS_READ_ON)
+        consumer_restart_schemas(p->consumer);
+    if (!read_schemas(p, stop)) {
+        /* Nobody may say that it is not announced. */
+        p->abandoned = true;
+        return false;
+    }
+    p->schemas_read++;
+    return true;
 }
 
 /* The schema of an event; NULL when it is not announced. */
@@ -149,18 +165,18 @@ static TableSchema *find_schema(Pipeline *p, uint64_t fingerprint, const atomic_
 {
     TableSchema *table = registry_find(p->registry, fingerprint);
 
-    if (table == NULL) {
-        p->abandoned |= !read_schemas(p, stop);
+    while (table == NULL && read_more_schemas(p, stop))
         table = registry_find(p->registry, fingerprint);
-    }
     return table;
 }
 
 static bool is_plausible(Pipeline *p, const WhEvent *event, const atomic_bool *stop)
 {
-    if (!lease_admits(&p->lease, event))
-        p->abandoned |= !read_schemas(p, stop);
-    return lease_admits(&p->lease, event);
+    bool admitted = lease_admits(&p->lease, event);
+
+    while (!admitted && read_more_schemas(p, stop))
+        admitted = lease_admits(&p->lease, event);
+    return admitted;
 }
 
 /* ---- messages ---- */
@@ -285,7 +301,7 @@ static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
     size_t count = consumer_poll(p->consumer, p->messages, max > 0 ? max : 1, timeout_ms);
 
     p->drained = count < max;
-    p->schemas_read = false;
+    p->schemas_read = SCHEMAS_NOT_READ;
     atomic_fetch_add(&p->metrics->messages_consumed, count);
     for (size_t i = 0; i < count; i++) {
         take_message(p, p->messages[i], stop);

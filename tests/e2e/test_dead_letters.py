@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from agentline import AGENT, Line, free_port
+from agentline import AGENT, BUILD, Line, free_port
 from stackctl import Stack
 
 REASONS = {"garbage": "undecodable", "unknown": "unknown_schema", "out_of_range": "value_out_of_range"}
@@ -254,6 +254,19 @@ def test_a_version_that_no_publisher_can_have_sent(line):
     line.loaded(agent)
     mirrored(line, 52)
     assert quantities(line) == [[2, 80], [3, 10], [5, 10]]
+
+
+def test_a_schema_topic_that_was_made_anew_is_read_anew(line):
+    agent = line.agent()
+    line.produce(count=10, lsn=1000, lease=10000)
+    line.loaded(agent)
+    subprocess.run([BUILD / "tests" / "delete_topic", line.stack.env["KAFKA_BROKERS"], f"{line.name}.__schema"], check=True, timeout=60)
+    # It ends where the one that was read ended: only its beginning tells.
+    line.produce(count=10, first=11, lsn=1000, epoch=2, lease=10000)
+    line.produce(count=10, first=21, lsn=1000, extra_columns=1, epoch=3, lease=10000)
+    line.loaded(agent)
+    line.assert_ids(1, 30)
+    assert line.letters() == []
 
 
 def test_discard_and_a_lost_mirror(line):

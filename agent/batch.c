@@ -502,7 +502,7 @@ static Status add_truncate(Batch *batch, TableSchema *table, const WhEvent *even
 
     if (buffer == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory for a batch");
-    if (truncate_is_sweep(event) && sweep.partitions > 1)
+    if (event->operation == WH_OP_END || (truncate_is_sweep(event) && sweep.partitions > 1))
         return add_sweep(batch, buffer, &sweep, error);
     batch->truncates += !buffer->truncated;
     /* What is gone for a lower version is gone for a higher one. */
@@ -623,7 +623,7 @@ Status batch_add_event(Batch *batch, TableSchema *table, const WhEvent *event, u
     Status status;
 
     *reason = REASON_UNDECODABLE;
-    if (event->operation == WH_OP_TRUNCATE)
+    if (wh_op_is_of_table(event->operation))
         return add_truncate(batch, table, event, message, error);
     status = check_body(table, event, error);
     if (status == STATUS_OK && event->operation == WH_OP_LARGE)

@@ -292,6 +292,14 @@ static void test_sweeps(void **state)
     assert_int_equal(add_sweep(f, table, &sweep, 1, 0), STATUS_OK);
     assert_int_equal(f->batch.sweep_count, 0);
     assert_true(f->batch.tables[0].truncated);
+    /* An end takes nothing away, wherever it comes. */
+    sweep = truncate_event(&insert, 5000 - 2, WH_ORDINAL_LIMIT - 1);
+    sweep.operation = WH_OP_END;
+    batch_reset(&f->batch, SIZE_MAX);
+    assert_int_equal(add_sweep(f, table, &sweep, 0, 1), STATUS_OK);
+    assert_int_equal(f->batch.sweep_count, 1);
+    assert_true(truncate_version_is_end(f->batch.sweeps[0].sweep.truncate.version));
+    assert_false(f->batch.tables[f->batch.sweeps[0].table].truncated);
 }
 
 /* Snapshot rows are rows, of a version that may be below a truncate's. */

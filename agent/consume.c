@@ -219,7 +219,8 @@ void consumer_close(Consumer *consumer)
 
 /* ---- messages ---- */
 
-/* The header walhouse.partitions; only truncates have it, and headers are not looked for in all the others.
+/* The header walhouse.partitions; only events of a whole table have it, and headers are not looked for in all
+ * the others.
  */
 static int32_t read_partitions(const Message *message)
 {
@@ -229,7 +230,7 @@ static int32_t read_partitions(const Message *message)
     size_t size;
     long partitions;
 
-    if (message->len < 2 || value[1] != WH_OP_TRUNCATE ||
+    if (message->len < 2 || !wh_op_is_of_table((char)value[1]) ||
         rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
         rd_kafka_header_get_last(headers, "walhouse.partitions", &text, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return 0;

@@ -170,7 +170,7 @@ Status evolve_follow(Evolve *evolve, TableSchema *table, Version version, Error 
         return status;
     claim = catalog_judge(&evolve->catalog, &row, 0);
     if (claim == CLAIM_WAITS) {
-        status = truncate_floor(evolve->client, table, &whole, error);
+        status = truncate_whole(evolve->client, &table->target, &whole, error);
         claim = catalog_judge(&evolve->catalog, &row, whole);
     }
     if (status == STATUS_OK && claim == CLAIM_WAITS)

@@ -95,11 +95,12 @@ static Status newest_shown(Evolve *evolve, const CatalogRow *shown, Version *new
 
 /*
  * After what the snapshot has to be. A snapshot of an empty table leaves nothing in the old storage table but
- * its sweep, one below its floor: it must not count, as it ended before the new storage table was needed.
+ * its sweep or end, just below its floor: it must not count, as it ended before the new storage table was
+ * needed.
  */
 static uint64_t after_lsn(Version newest)
 {
-    return (uint64_t)(newest >> 48) + truncate_version_is_sweep(newest);
+    return ((uint64_t)(newest >> 48) + 7) / 8 * 8;
 }
 
 /*

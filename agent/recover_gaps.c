@@ -14,6 +14,7 @@
 
 #include "agent/recover_internal.h"
 #include "agent/text.h"
+#include "agent/truncate.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -191,21 +192,13 @@ static void compare_topic(void *context, const TableSchema *table)
         search->found = table;
 }
 
-/* The highest truncate or sweep that was carried out; 0: none. */
+/* Up to where the table is whole; 0: nowhere. */
 static Status ask_floor(Recovery *r, const char *storage_name, Version *floor, Error *error)
 {
-    const char *body = "";
-    Text sql = {0};
-    Status status;
+    /* Its name is all that is known of a table that was read once. */
+    Target target = {.storage_name = (char *)storage_name};
+    Status status = truncate_whole(r->client, &target, floor, error);
 
-    *floor = 0;
-    text_appendf(&sql, "SELECT toString(max(version)) FROM `_walhouse_truncates` WHERE table = ");
-    text_append_literal(&sql, storage_name, strlen(storage_name));
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(r->client, NULL, sql.data, &body, NULL, error);
-    text_free(&sql);
-    for (size_t i = 0; status == STATUS_OK && body[i] >= '0' && body[i] <= '9'; i++)
-        *floor = *floor * 10 + (Version)(body[i] - '0');
     return clickhouse_exception_code(r->client) == UNKNOWN_TABLE ? STATUS_OK : status;
 }
 

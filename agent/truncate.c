@@ -222,22 +222,43 @@ Status truncate_sweep(ClickHouse *client, const TableSchema *table, const Sweep 
     status = ask(client, &sql, &body, error);
     if (status != STATUS_OK || body[0] != '1')
         return status;
-    status = truncate_apply(client, table, &sweep->truncate, error);
+    if (!truncate_version_is_end(sweep->truncate.version))
+        status = truncate_apply(client, table, &sweep->truncate, error);
     *applied = status == STATUS_OK;
+    return status;
+}
+
+/* The number that a statement answers. */
+static Status ask_version(ClickHouse *client, Text *sql, Version *version, Error *error)
+{
+    const char *body = "";
+    Status status = ask(client, sql, &body, error);
+
+    *version = 0;
+    for (int i = 0; status == STATUS_OK && body[i] >= '0' && body[i] <= '9'; i++)
+        *version = *version * 10 + (Version)(body[i] - '0');
     return status;
 }
 
 Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *floor, Error *error)
 {
-    const char *body = "";
     Text sql = {0};
-    Status status;
 
-    *floor = 0;
     text_appendf(&sql, "SELECT toString(max(version)) FROM `_walhouse_truncates` WHERE table = ");
     target_append_state_name(&sql, &table->target);
-    status = ask(client, &sql, &body, error);
-    for (int i = 0; status == STATUS_OK && body[i] >= '0' && body[i] <= '9'; i++)
-        *floor = *floor * 10 + (Version)(body[i] - '0');
-    return status;
+    return ask_version(client, &sql, floor, error);
+}
+
+Status truncate_whole(ClickHouse *client, const Target *target, Version *whole, Error *error)
+{
+    Text sql = {0};
+
+    text_appendf(&sql,
+                 "SELECT toString(greatest((SELECT max(version) FROM `_walhouse_truncates` WHERE table = ");
+    target_append_state_name(&sql, target);
+    text_appendf(&sql, "), (SELECT max(version) FROM (SELECT version FROM `_walhouse_sweeps` WHERE table = ");
+    target_append_state_name(&sql, target);
+    text_appendf(&sql, " AND bitAnd(bitShiftRight(version, 48), toUInt128(7)) = 6 GROUP BY version "
+                       "HAVING uniqExact(partition) >= max(partitions)))))");
+    return ask_version(client, &sql, whole, error);
 }

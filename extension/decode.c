@@ -205,6 +205,8 @@ operation_name(char operation)
 			return "delete";
 		case WH_OP_TRUNCATE:
 			return "truncate";
+		case WH_OP_END:
+			return "end";
 		default:
 			return "snapshot";
 	}
@@ -337,7 +339,7 @@ show_event(JsonbParseState **state, const WhChunkItem *item)
 	}
 	add_text(state, "schema", slice_text(known->schema.schema_name));
 	add_text(state, "table", slice_text(known->schema.table_name));
-	if (event->operation != WH_OP_TRUNCATE)
+	if (!wh_op_is_of_table(event->operation))
 		show_row(state, event, known, event->operation == WH_OP_DELETE || item->kind == WH_CHUNK_LARGE);
 	show_lists(state, event, &known->schema);
 }

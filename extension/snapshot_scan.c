@@ -236,24 +236,26 @@ walhouse_snapshot_scan(PG_FUNCTION_ARGS)
 
 /*
  * Appends a truncate below all that the snapshot sent: what has a lower version was not among the rows read, so it is gone
- * from the table. Rows without a key would stand there twice if it were left out.
+ * from the table. Rows without a key would stand there twice if it were left out. Where deletes are not published, rows that are
+ * gone from the table stay in the warehouse, and an end just below says no more than that all rows were sent.
  */
 static bool
 put_sweep(SnapshotReader *reader)
 {
 	const SnapshotRequest *request = &reader->request;
 	bool		keyed = reader->version->key_column_count > 0;
+	bool		removes = !keyed || reader->version->actions.pubdelete;
 	XLogRecPtr	floor_lsn = request->floor_lsn != InvalidXLogRecPtr ? request->floor_lsn : request->min_lsn;
 
-	if (request->condition || OidIsValid(request->part) || (keyed && !reader->version->actions.pubdelete))
+	if (request->condition || OidIsValid(request->part))
 		return false;
 	if (keyed)
-		snapshot_reader_version(reader, floor_lsn - 1, WH_ORDINAL_LIMIT - 1);
+		snapshot_reader_version(reader, removes ? floor_lsn - 1 : floor_lsn - 2, WH_ORDINAL_LIMIT - 1);
 	else
 		snapshot_reader_version(reader, floor_lsn, 0);
 	floors_flush();
 	row_reset(&reader->row);
-	chunk_writer_event(&reader->chunk, reader->version, WH_OP_TRUNCATE, &reader->row, 0);
+	chunk_writer_event(&reader->chunk, reader->version, removes ? WH_OP_TRUNCATE : WH_OP_END, &reader->row, 0);
 	return true;
 }
 

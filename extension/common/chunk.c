@@ -150,6 +150,7 @@ static void read_record(WhChunkReader *chunk, WhChunkItem *item)
     case WH_OP_DELETE:
     case WH_OP_SNAPSHOT:
     case WH_OP_TRUNCATE:
+    case WH_OP_END:
         read_event(chunk, &record, type, item);
         break;
     case WH_RECORD_LARGE:

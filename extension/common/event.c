@@ -8,7 +8,7 @@
 static bool operation_is_known(char operation)
 {
     return operation == WH_OP_INSERT || operation == WH_OP_UPDATE || operation == WH_OP_DELETE ||
-           operation == WH_OP_SNAPSHOT || operation == WH_OP_TRUNCATE || operation == WH_OP_LARGE;
+           operation == WH_OP_SNAPSHOT || operation == WH_OP_LARGE || wh_op_is_of_table(operation);
 }
 
 static uint64_t get_list_count(WhReader *r)
@@ -131,7 +131,7 @@ bool wh_event_get(WhReader *r, WhEvent *event)
     event->commit_time_us = (int64_t)wh_get_u64(r);
     event->lists = wh_lists_get(r, event->flags);
     event->body = wh_get_bytes(r, wh_get_varint(r));
-    if (event->operation == WH_OP_TRUNCATE && event->body.size > 0)
-        wh_reader_fail(r, "a truncate has a body");
+    if (wh_op_is_of_table(event->operation) && event->body.size > 0)
+        wh_reader_fail(r, "a truncate or an end has a body");
     return wh_reader_ok(r);
 }

@@ -14,6 +14,7 @@
 #define WH_OP_DELETE   'D'
 #define WH_OP_SNAPSHOT 'R'
 #define WH_OP_TRUNCATE 'T'
+#define WH_OP_END      'E' /* a snapshot is over that takes nothing away */
 #define WH_OP_LARGE    'L' /* in the place of a row that no message can hold */
 
 #define WH_EVENT_HAS_UNCHANGED    0x01
@@ -31,6 +32,12 @@ static inline bool wh_op_has_key_only(char operation)
 static inline bool wh_event_is_whole(uint8_t flags)
 {
     return flags == 0 || flags == (WH_EVENT_HAS_OUT_OF_RANGE | WH_EVENT_ADJUSTED);
+}
+
+/* Is it of the whole table: without a row, and sent to every partition of the topic? */
+static inline bool wh_op_is_of_table(char operation)
+{
+    return operation == WH_OP_TRUNCATE || operation == WH_OP_END;
 }
 
 /* The largest value of a Kafka message; what needs more goes to the dead-letter topic without its content. */

@@ -87,15 +87,15 @@ static FlowStep send_dead_letter(Flow *f, ProduceTopic *topic, uint64_t size, Wh
                : FLOW_FAILED;
 }
 
-/* A truncate says in a header how many partitions it goes to: a sweep acts when it has come in all of them.
- */
+/* What is of the whole table says in a header how many partitions it goes to: a sweep acts when it has come
+ * in all of them. */
 static ProduceResult send_composed(Flow *f, int32_t partition, WhSlice key, WhSlice value, uint64_t tag,
                                    Failure *failure)
 {
     char number[16];
     ProduceHeader header = {.name = "walhouse.partitions"};
 
-    if (f->item.event.operation != WH_OP_TRUNCATE)
+    if (!wh_op_is_of_table(f->item.event.operation))
         return producer_send(f->producer, f->topic, partition, key, value, tag, failure);
     (void)snprintf(number, sizeof number, "%" PRId32, f->truncate.partitions);
     header.value = (WhSlice){(const uint8_t *)number, strlen(number)};
@@ -202,8 +202,8 @@ static FlowStep take_event(Flow *f, int64_t now_ms, Failure *failure)
         return send_large(f, f->item.size, failure);
     if (compose_size(&f->item) > COMPOSE_BYTES_MAX)
         return send_large(f, f->item.event.body.size, failure);
-    return f->item.event.operation == WH_OP_TRUNCATE ? send_truncate(f, now_ms, failure)
-                                                     : send_event(f, -1, failure);
+    return wh_op_is_of_table(f->item.event.operation) ? send_truncate(f, now_ms, failure)
+                                                      : send_event(f, -1, failure);
 }
 
 static FlowStep take_schema(Flow *f, int64_t now_ms, Failure *failure)

@@ -183,6 +183,27 @@ def test_a_snapshot_of_before_does_not_fill_a_new_storage_table(stack):
     assert stack.sql(states)[-2:] == [("rewritten", "cancelled"), ("agent", "done")]
 
 
+def test_a_publication_that_leaves_deletes_out(stack):
+    """Snapshots take nothing away there, so they say otherwise that a new storage table has all rows."""
+    publication = stack.sql("SELECT publication FROM walhouse.pipeline")[0][0]
+    stack.sql("CREATE TABLE archive (id int PRIMARY KEY, code text NOT NULL UNIQUE); INSERT INTO archive SELECT g, 'code ' || g FROM generate_series(1, 50) g")
+    stack.wait()
+    states = "SELECT reason, state FROM walhouse.snapshot WHERE table_name = 'archive' ORDER BY id"
+    stack.sql(f"ALTER PUBLICATION {publication} SET (publish = 'insert, update')")
+    try:
+        stack.sql("DELETE FROM archive WHERE id > 40")
+        stack.sql("SELECT walhouse.snapshot('shop', 'archive')")
+        stack.until(lambda: stack.sql(states) == [("requested", "done")], 60, "the snapshot is done")
+        stack.wait()
+        assert stack.clickhouse_rows("SELECT count() FROM archive") == [[50]]
+        stack.sql("ALTER TABLE archive DROP CONSTRAINT archive_pkey, ADD PRIMARY KEY (code); INSERT INTO archive VALUES (60, 'new')")
+        arrives(stack, "archive")
+        assert len(storages(stack, "archive")) == 2
+        stack.until(lambda: "new_storage" not in stack.agent("/api/status"), 30, "it is whole")
+    finally:
+        stack.sql(f"ALTER PUBLICATION {publication} SET (publish = 'insert, update, delete, truncate')")
+
+
 def test_without_a_key_and_with_one_again(stack):
     stack.sql("CREATE TABLE sometimes (id int PRIMARY KEY, n int); INSERT INTO sometimes SELECT g, g FROM generate_series(1, 100) g")
     stack.wait()

@@ -55,6 +55,7 @@ static void forget_rules(TableSchema *table)
     free(table->rules_error);
     table->map = NULL;
     table->rules_error = NULL;
+    table->section = NULL;
 }
 
 static void schema_free(TableSchema *table)
@@ -233,6 +234,25 @@ static Status make_shared_target(const Registry *registry, const Rules *rules, T
     return status == STATUS_OK ? share_storage(registry, table, error) : status;
 }
 
+/*
+ * Of two tables that would be one view the one that was announced first is it. fresh: count of them as other
+ * rules make them; NULL: as they are. Where a table has another name by now, its last one counts.
+ */
+static Status refuse_rival(const Registry *registry, const TableSchema *fresh, size_t count,
+                           TableSchema *table, Error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const TableSchema *other = fresh ? &fresh[i] : registry->newest[i];
+        bool is_last = ruled_are_rivals(table, other);
+
+        for (size_t later = i + 1; later < registry->count && is_last; later++)
+            is_last = registry->newest[later]->schema.relation_oid != other->schema.relation_oid;
+        if (is_last)
+            return ruled_refuse_rival(table, other, error);
+    }
+    return STATUS_OK;
+}
+
 /* STATUS_REJECT for a type that this version does not know. */
 static Status parse_types(TableSchema *table, Error *error)
 {
@@ -282,7 +302,11 @@ static Status fill_schema(const Registry *registry, TableSchema *table, const Wh
     if (table->types == NULL || table->delete_tail == NULL)
         return status_fail(error, STATUS_FATAL, "out of memory");
     status = parse_types(table, error);
-    return status == STATUS_OK ? make_shared_target(registry, registry->rules, table, error) : status;
+    if (status == STATUS_OK)
+        status = make_shared_target(registry, registry->rules, table, error);
+    return status == STATUS_OK && registry->rules && registry->rules->count > 0
+               ? refuse_rival(registry, NULL, registry->count, table, error)
+               : status;
 }
 
 static bool make_room(Registry *registry)
@@ -403,9 +427,9 @@ bool registry_knows(Registry *registry, const char *table)
 
 /* ---- other rules ---- */
 
-/* fresh gets what the rules make of the table, beside what it borrows from it. */
+/* fresh, one of all, gets what the rules make of the table, beside what it borrows from it. */
 static Status shape_anew(const Registry *registry, const Rules *rules, const TableSchema *table,
-                         TableSchema *fresh, Error *error)
+                         const TableSchema *all, TableSchema *fresh, Error *error)
 {
     Status status;
 
@@ -413,7 +437,10 @@ static Status shape_anew(const Registry *registry, const Rules *rules, const Tab
     fresh->target = (Target){0};
     fresh->map = NULL;
     fresh->rules_error = NULL;
+    fresh->section = NULL;
     status = make_shared_target(registry, rules, fresh, error);
+    if (status == STATUS_OK && rules && rules->count > 0)
+        status = refuse_rival(registry, all, (size_t)(fresh - all), fresh, error);
     if (status != STATUS_OK || !table->ready)
         return status;
     return fresh->rules_error ? status_fail(error, STATUS_STOP, "%s", fresh->rules_error)
@@ -432,6 +459,7 @@ static void take_fresh(TableSchema *table, TableSchema *fresh)
     table->target = fresh->target;
     table->map = fresh->map;
     table->rules_error = fresh->rules_error;
+    table->section = fresh->section;
     table->ready = false;
     if (table->map)
         rowmap_move(table->map, &table->schema);
@@ -444,7 +472,7 @@ Status registry_use_rules(Registry *registry, const Rules *rules, Error *error)
     Status status = fresh ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory");
 
     for (; status == STATUS_OK && done < registry->count; done++)
-        status = shape_anew(registry, rules, registry->newest[done], &fresh[done], error);
+        status = shape_anew(registry, rules, registry->newest[done], fresh, &fresh[done], error);
     (void)pthread_mutex_lock(&registry->lock);
     for (size_t i = 0; i < done; i++) {
         if (status == STATUS_OK)

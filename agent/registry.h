@@ -32,7 +32,8 @@ typedef struct TableSchema {
     Target target;
     RowMap *map;       /* of a table with rules; NULL: bodies are copied */
     char *rules_error; /* the table's rules do not fit it, and nothing of it can be loaded; NULL: they do */
-    bool ready;        /* loader's: the table in ClickHouse has what this schema needs */
+    const TableRules *section; /* of the rules, which it is under; NULL: none */
+    bool ready;                /* loader's: the table in ClickHouse has what this schema needs */
 } TableSchema;
 
 typedef struct Registry Registry;

@@ -93,6 +93,7 @@ Status ruled_apply(TableSchema *table, const Rules *rules, Relation relation, Er
 
     if (table_rules == NULL)
         return STATUS_OK;
+    table->section = table_rules;
     status = shape_build(&shape, rules, table_rules, &table->schema, table->types, relation, &reason);
     if (status == STATUS_STOP) {
         table->rules_error = strdup(reason.text);
@@ -108,6 +109,51 @@ Status ruled_apply(TableSchema *table, const Rules *rules, Relation relation, Er
     }
     shape_free(&shape);
     return status == STATUS_OK ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory");
+}
+
+/* "public.orders"; malloc'ed. */
+static char *qualified_name(const WhSchema *schema)
+{
+    Text text = {0};
+
+    text_appendf(&text, "%.*s.%.*s", (int)schema->schema_name.size, (const char *)schema->schema_name.data,
+                 (int)schema->table_name.size, (const char *)schema->table_name.data);
+    if (text.failed)
+        text_free(&text);
+    return text.data;
+}
+
+bool ruled_are_rivals(const TableSchema *table, const TableSchema *other)
+{
+    /* Whatever a table is called by and by, it is under one section; and one of a name may follow another. */
+    return table->section != other->section && table->rules_error == NULL && other->rules_error == NULL &&
+           table->schema.relation_oid != other->schema.relation_oid &&
+           strcmp(table->target.view_name, other->target.view_name) == 0 &&
+           strcmp(table->target.database, other->target.database) == 0;
+}
+
+Status ruled_refuse_rival(TableSchema *table, const TableSchema *other, Error *error)
+{
+    char *own = qualified_name(&table->schema);
+    char *others = qualified_name(&other->schema);
+    Text reason = {0};
+
+    if (own && others)
+        text_appendf(&reason,
+                     "table %s and table %s would both be view %s: give one of them another name, with "
+                     "table = in a section [table %s]",
+                     own, others, table->target.view_name, table->section ? own : others);
+    free(others);
+    if (own == NULL || reason.data == NULL || reason.failed) {
+        free(own);
+        text_free(&reason);
+        return status_fail(error, STATUS_FATAL, "out of memory");
+    }
+    table->rules_error = reason.data;
+    /* The state of the other one goes by the view's name. */
+    free(table->target.view_name);
+    table->target.view_name = own;
+    return STATUS_OK;
 }
 
 static bool differ(const char *a, const char *b)

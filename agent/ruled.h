@@ -22,4 +22,9 @@ Status ruled_apply(TableSchema *table, const Rules *rules, Relation relation, Er
  * cannot be changed. */
 Status ruled_can_follow(const TableSchema *old, const TableSchema *fresh, Error *error);
 
+/* Would two tables that are not one table's versions be the same view? */
+bool ruled_are_rivals(const TableSchema *table, const TableSchema *other);
+/* Gives the table a rules_error that names both. STATUS_FATAL: out of memory. */
+Status ruled_refuse_rival(TableSchema *table, const TableSchema *other, Error *error);
+
 #endif

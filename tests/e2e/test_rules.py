@@ -266,6 +266,36 @@ def test_ddl_prints_what_would_be_created_and_what_does_not_fit(line):
     assert "does not know the table public.nowhere" in ddl(line, rules, "public.nowhere").stderr
 
 
+def test_ddl_prints_what_a_cluster_gets(line):
+    line.stack.sql("CREATE TABLE spread (id int PRIMARY KEY, a text); INSERT INTO spread VALUES (1, 'a')")
+    line.stack.confirm()
+    shown = ddl(line, "cluster = two\n" + line.settings + "[table public.spread]\nhistory = true\n", "public.spread")
+    assert shown.returncode == 0, shown.stderr
+    statements = [text for text in shown.stdout.splitlines() if not text.startswith("--")]
+    assert [" ".join(text.split()[:9]) for text in statements] == [
+        f"CREATE TABLE IF NOT EXISTS `{line.name}`.`{name}` ON CLUSTER `two`" for name in ("_spread", "_spread@all")] + [
+        f"CREATE OR REPLACE VIEW `{line.name}`.`spread` ON CLUSTER `two` AS"] + [
+        f"CREATE TABLE IF NOT EXISTS `{line.name}`.`{name}` ON CLUSTER `two`" for name in ("spread_history", "spread_history@all")]
+    assert "ReplicatedReplacingMergeTree(" in statements[0] and "Distributed('two'" in statements[1] and "`_spread@all`" in statements[2]
+
+
+def test_two_tables_do_not_become_one_view(line):
+    """Of a table's own name and another one's by its rule, the one that was announced first has the view; the other is stopped, with both names."""
+    sql = line.stack.sql
+    sql("CREATE TABLE taken (id int PRIMARY KEY); INSERT INTO taken VALUES (1)")
+    sql("CREATE TABLE taker (id int PRIMARY KEY); INSERT INTO taker VALUES (2)")
+    line.settings += "[table public.taker]\ntable = taken\n"
+    agent = line.agent(ready=False)
+    line.stack.until(lambda: line.rows("SELECT id FROM taken") == [[1]], 60, "the first is loaded")
+    both = "table public.taker and table public.taken would both be view taken"
+    line.stack.until(lambda: both in " ".join(agent.ready()["reasons"]), 60, "the other is stopped")
+    assert agent.get("/api/status")[1].count('"stopped"') > 0 and line.rows("SELECT id FROM taken") == [[1]]
+    agent.config.write_text(agent.config.read_text(encoding="ascii").replace("table = taken", "table = mine"), encoding="ascii")
+    agent.process.send_signal(signal.SIGHUP)
+    line.stack.until(lambda: line.rows("SELECT id FROM mine") == [[2]], 60, "it is loaded")
+    line.stack.until(agent.is_ready, 60, "nothing is stopped")
+
+
 def ddl(line, settings, *arguments):
     config = line.directory / "ddl.conf"
     config.write_text(f"[kafka]\nbrokers = {line.stack.env['KAFKA_BROKERS']}\ntopic_prefix = {line.topics}\n"

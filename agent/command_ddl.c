@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cluster.h"
 #include "agent/command.h"
 #include "agent/ddl.h"
 #include "agent/history.h"
@@ -50,18 +51,43 @@ static bool is_wanted(const Listing *listing, const WhSchema *schema)
             listing->only[size] == '.' && wh_slice_equals(schema->table_name, listing->only + size + 1));
 }
 
+/* The statement, or in a cluster those that it becomes; it is freed. */
+static void append_statement(Text *text, const Config *config, Text *sql)
+{
+    Text parts[2] = {{0}};
+
+    if (config->clickhouse_cluster[0] == '\0')
+        text_append(&parts[0], sql->data, sql->size);
+    else if (!sql->failed)
+        cluster_rewrite(config->clickhouse_cluster, sql->data, &parts[0], &parts[1]);
+    for (size_t i = 0; i < 2; i++) {
+        if (parts[i].size > 0)
+            text_appendf(text, "%s;\n", parts[i].data);
+        text->failed = text->failed || parts[i].failed;
+        text_free(&parts[i]);
+    }
+    text->failed = text->failed || sql->failed;
+    text_free(sql);
+}
+
 static void append_statements(Text *text, const Config *config, const TableSchema *table)
 {
     const Target *target = &table->target;
     Text identity = {0};
+    Text sql = {0};
 
     storage_append_identity(&identity, config->kafka_topic_prefix, table->schema.relation_oid, target);
-    ddl_create_table(text, target, identity.data ? identity.data : "");
-    text_appendf(text, ";\nCREATE OR REPLACE VIEW ");
-    target_append_view(text, target);
-    text_appendf(text, " AS ");
-    ddl_view_definition(text, target);
-    text_appendf(text, ";\n");
+    ddl_create_table(&sql, target, identity.data ? identity.data : "");
+    append_statement(text, config, &sql);
+    text_appendf(&sql, "CREATE OR REPLACE VIEW ");
+    target_append_view(&sql, target);
+    text_appendf(&sql, " AS ");
+    ddl_view_definition(&sql, target);
+    append_statement(text, config, &sql);
+    if (target->history_name) {
+        history_create_statement(&sql, target);
+        append_statement(text, config, &sql);
+    }
     text->failed = text->failed || identity.failed;
     text_free(&identity);
 }
@@ -70,7 +96,6 @@ static void append_statements(Text *text, const Config *config, const TableSchem
 static void print_table(void *context, const TableSchema *table)
 {
     Listing *listing = context;
-    const Target *target = &table->target;
     Text text = {0};
 
     if (!is_wanted(listing, &table->schema))
@@ -85,10 +110,6 @@ static void print_table(void *context, const TableSchema *table)
                  (const char *)table->schema.schema_name.data, (int)table->schema.table_name.size,
                  (const char *)table->schema.table_name.data);
     append_statements(&text, listing->config, table);
-    if (target->history_name) {
-        history_create_statement(&text, target);
-        text_appendf(&text, ";\n");
-    }
     listing->failed |= text.failed;
     (void)printf("%s", text.failed ? "" : text.data);
     text_free(&text);

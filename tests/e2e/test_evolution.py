@@ -1,12 +1,15 @@
 """Schemas of a living source: every change of a table is followed in the warehouse, row by row, while rows are written."""
 
 import contextlib
-import json
+import pathlib
+import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
+from agentline import AGENT, Line, free_port
 from stackctl import Stack
 
 
@@ -249,12 +252,77 @@ def test_two_agents_and_a_killed_one(stack):
         second.wait(10)
 
 
+def test_a_table_of_an_earlier_release_is_adopted(stack):
+    """0.1.0 wrote no comment on its tables: one that fits is taken as it is, with its rows."""
+    stack.command("stop", "agent")
+    stack.sql("CREATE TABLE legacy (id int PRIMARY KEY, note text, n int NOT NULL); INSERT INTO legacy VALUES (1, 'one', 1), (2, 'two', 2)")
+    stack.clickhouse("""CREATE TABLE _legacy (id Int32 COMMENT 'attribute 1', note Nullable(String) COMMENT 'attribute 2', n Int32 COMMENT 'attribute 3',
+        `_version` UInt128, `_deleted` UInt8, `_commit_time` DateTime64(6, 'UTC'), `_loaded_time` DateTime64(6, 'UTC') DEFAULT now64(6),
+        INDEX `_loaded_time_index` `_loaded_time` TYPE minmax GRANULARITY 1)
+        ENGINE = ReplacingMergeTree(`_version`, `_deleted`) ORDER BY (id)""")
+    stack.clickhouse("CREATE VIEW legacy AS SELECT id, note, n, _version, _commit_time, _loaded_time FROM _legacy FINAL WHERE `_deleted` = 0")
+    stack.clickhouse("INSERT INTO _legacy (id, note, n, _version, _deleted, _commit_time) VALUES (1, 'old', 0, 1, 0, 0), (100, 'of then', 7, 1, 0, 0)")
+    stack.start("agent")
+    stack.wait()
+    rows = "SELECT id, note, n FROM legacy ORDER BY id"  # no snapshot has swept what only 0.1.0 loaded
+    assert stack.clickhouse_rows(rows) == [[1, "one", 1], [2, "two", 2], [100, "of then", 7]]
+    assert storages(stack, "legacy") == ["_legacy"]
+    # From then on it is as any other.
+    stack.sql("ALTER TABLE legacy ALTER n DROP NOT NULL, ADD more text; INSERT INTO legacy VALUES (3, 'three', NULL, 'more')")
+    stack.wait()
+    assert stack.clickhouse_rows(rows) == [[1, "one", 1], [2, "two", 2], [3, "three", None], [100, "of then", 7]]
+    assert storages(stack, "legacy") == ["_legacy"] and stack.warehouse_types("legacy")["more"] == "Nullable(String)"
+
+
+def test_a_wider_type_overtakes_the_backlog_of_a_stopped_agent(stack, tmp_path):
+    """It wakes with rows of the narrow type before it, and with a picture of the table from before."""
+    with Line(stack, tmp_path, "overtaken") as line:
+        line.topics = stack.env["TOPIC_PREFIX"]
+        sleeper, other = line.agent(), line.agent(group="overtaken_other")  # each loads everything
+        stack.sql("CREATE TABLE overtaken (id int PRIMARY KEY, n int NOT NULL, note text); INSERT INTO overtaken SELECT g, g, 'early' FROM generate_series(1, 100) g")
+        stack.confirm()
+        for agent in (sleeper, other):
+            line.loaded(agent)
+        sleeper.process.send_signal(signal.SIGSTOP)
+        try:
+            stack.sql("INSERT INTO overtaken SELECT -g, g, 'backlog' FROM generate_series(1, 300) g")
+            stack.sql("ALTER TABLE overtaken ALTER n TYPE bigint; INSERT INTO overtaken SELECT 1000 + g, 3000000000 + g, 'wide' FROM generate_series(1, 300) g")
+            stack.until(lambda: line.rows("SELECT count() FROM overtaken WHERE note = 'wide'") == [[300]], 60, "the column is wider")
+            line.loaded(other)
+            assert line.rows("SELECT type FROM system.columns WHERE database = currentDatabase() AND table = '_overtaken' AND name = 'n'") == [["Int64"]]
+        finally:
+            sleeper.process.send_signal(signal.SIGCONT)
+        line.loaded(sleeper)
+        rows = "SELECT note, count(), min(n), max(n) FROM overtaken WHERE note != 'early' GROUP BY note ORDER BY note"
+        stack.until(lambda: line.rows(rows) == [["backlog", 300, 1, 300], ["wide", 300, 3000000001, 3000000300]], 60, "all of it is there")
+        # Not only by the other one: 100 before, and the 600 that waited.
+        assert sleeper.metric("rows_loaded_total") >= 700 and sleeper.metric("tables_stopped") == 0
+        assert line.rows("SELECT count() FROM `_walhouse_dead_letters`") == [[0]]
+
+
+def test_a_table_is_made_anew_while_its_slot_is_lost(stack):
+    """Nobody saw it go: in the next epoch another relation has its name, and the view, once all its rows are there."""
+    stack.sql("CREATE TABLE reborn (id int PRIMARY KEY, n int); INSERT INTO reborn SELECT g, g FROM generate_series(1, 100) g")
+    arrives(stack, "reborn")
+    epoch = stack.sql("SELECT epoch FROM walhouse.pipeline")[0][0]
+    stack.sql("SELECT walhouse.pause('shop')")
+    stack.until(lambda: not stack.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'walhouse_shop'")[0][0], 60, "the slot is free")
+    stack.sql("SELECT pg_drop_replication_slot('walhouse_shop')")
+    stack.sql("DROP TABLE reborn; CREATE TABLE reborn (id int PRIMARY KEY, n text, more int); "
+              "INSERT INTO reborn SELECT g, 'new ' || g, g FROM generate_series(50, 120) g")
+    stack.sql("SELECT walhouse.resume('shop')")
+    stack.until(lambda: stack.status()["state"] == "slot_lost", 60, "the loss is said")
+    stack.sql("SELECT walhouse.resync('shop')")
+    stack.until(lambda: stack.status()["state"] == "streaming", 60, "the pipeline streams")
+    stack.sql("INSERT INTO reborn VALUES (1, 'later', 1); UPDATE reborn SET n = 'changed' WHERE id = 60")
+    arrives(stack, "reborn")
+    assert stack.sql("SELECT epoch FROM walhouse.pipeline")[0][0] == epoch + 1
+    assert len(storages(stack, "reborn")) == 1 and storages(stack, "reborn") != ["_reborn"]
+    assert stack.clickhouse_rows("SELECT count() FROM _reborn FINAL") == [[100]]
+
+
 def second_agent(stack):
     """One more agent of the stack's group."""
-    import pathlib
-    import subprocess
-
-    from agentline import AGENT, free_port
     directory = pathlib.Path(stack.directory)
     config = next(directory.rglob("agent*.conf")).read_text(encoding="utf-8")
     lines = [f"listen = 127.0.0.1:{free_port()}" if line.startswith("listen") else line for line in config.splitlines()]

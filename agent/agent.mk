@@ -6,7 +6,7 @@ AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command
 	kafka_config consume consume_schemas consume_lag producer request \
 	consume_assign lease offsets load_offsets recover recover_gaps \
 	registry target batch budget truncate stopped pipeline \
-	clickhouse ddl storage typejoin plan catalog evolve evolve_fit evolve_wait insert history resolve \
+	clickhouse ddl storage typejoin plan catalog evolve evolve_fit evolve_wait layout insert history resolve \
 	load load_tables load_resolve \
 	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
 	statistics report dashboard dashboard_figures dashboard_queries http_server

@@ -4,12 +4,26 @@
 #include <string.h>
 
 #include "agent/check.h"
+#include "agent/layout.h"
 
 typedef struct RulesCheck {
     Check *check;
+    ClickHouse *client;        /* NULL: it cannot be asked, as is said elsewhere */
     const TableRules *section; /* NULL: every table's rules are looked at */
     bool found;
 } RulesCheck;
+
+/* Of the first storage table: which one takes the rows now is found out when they are loaded. */
+static void compare_layout(RulesCheck *r, const Target *target)
+{
+    Text differences = {0};
+    Error error;
+
+    if (layout_compare(r->client, target, &differences, &error) == STATUS_OK && differences.size > 0)
+        check_wrong(r->check, LAYOUT_WAY_OUT, "%s keeps the layout that it was made with: %s",
+                    target->storage_name, differences.data);
+    text_free(&differences);
+}
 
 static void look_at_table(void *context, const TableSchema *table)
 {
@@ -18,6 +32,8 @@ static void look_at_table(void *context, const TableSchema *table)
     if (table->rules_error)
         check_wrong(r->check, "mend the table's section; a running agent reads it again on SIGHUP",
                     "rules of %s: %s", table->target.view_name, table->rules_error);
+    else if (table->section && r->client)
+        compare_layout(r, &table->target);
 }
 
 static void look_for_table(void *context, const TableSchema *table)
@@ -40,7 +56,9 @@ void check_rules(Check *check, const Config *config, Registry *registry)
     /* With all versions of a table known: a column that only an older one had is no error. */
     if (config->rules->count > 0 && registry_use_rules(registry, config->rules, &error) == STATUS_FATAL)
         check_wrong(check, "try again", "%s", error.text);
+    r.client = config->rules->count > 0 ? clickhouse_open(config, &error) : NULL;
     registry_each_table(registry, look_at_table, &r);
+    clickhouse_close(r.client);
     for (size_t i = 0; i < config->rules->count; i++) {
         r = (RulesCheck){.check = check, .section = &config->rules->tables[i]};
         registry_each_table(registry, look_for_table, &r);

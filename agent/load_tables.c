@@ -15,6 +15,7 @@
 #include "agent/ddl.h"
 #include "agent/history.h"
 #include "agent/insert.h"
+#include "agent/layout.h"
 #include "agent/load_internal.h"
 #include "lib/log.h"
 
@@ -39,6 +40,8 @@ static Status ensure_table_step(Loader *loader, void *context, Error *error)
 
     if (status == STATUS_OK && table->target.history_name)
         status = history_ensure(loader->client, &table->target, error);
+    if (status == STATUS_OK && table->section)
+        layout_tell(loader->client, &loader->metrics->tables, &table->target);
     if (status != STATUS_OK)
         table->ready = false;
     return status == STATUS_REJECT ? STATUS_STOP : status;

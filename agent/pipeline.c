@@ -565,7 +565,7 @@ static void forget_misfit(void *context, const TableSchema *table)
 {
     Pipeline *p = context;
 
-    if (table->rules_error)
+    if (table->section || table->rules_error)
         table_states_clear(&p->metrics->tables, table->target.view_name, "rules");
 }
 

@@ -279,6 +279,31 @@ def test_ddl_prints_what_a_cluster_gets(line):
     assert "ReplicatedReplacingMergeTree(" in statements[0] and "Distributed('two'" in statements[1] and "`_spread@all`" in statements[2]
 
 
+def test_a_table_that_is_there_keeps_its_layout_and_it_is_said(line):
+    sql = line.stack.sql
+    sql("CREATE TABLE laid (id int PRIMARY KEY, a text); INSERT INTO laid VALUES (1, 'a')")
+    plain = line.settings
+    rules = "[table public.laid]\norder_by = id % 10, id\npartition_by = id % 4\nttl = toDateTime(_commit_time) + INTERVAL 2 YEAR\ncodec.a = ZSTD(6)\n"
+    line.settings = plain + rules
+    for start in range(2):
+        agent = line.agent()
+        sql("INSERT INTO laid VALUES (%s, 'a')", (10 + start,))
+        settle(line, agent)
+        assert agent.get("/api/status")[1].count("was made with") == 0
+        assert agent.terminate() == 0
+    line.settings = plain + rules.replace("id % 10", "id % 20").replace("id % 4", "id % 8").replace("2 YEAR", "3 YEAR").replace("(6)", "(7)")
+    agent = line.agent()
+    sql("INSERT INTO laid VALUES (20, 'a')")
+    settle(line, agent)
+    assert line.rows("SELECT id FROM laid ORDER BY id") == [[1], [10], [11], [20]] and agent.is_ready()
+    differences = ("order_by is id % 10, id, and not", "partition_by is id % 4, and not", "ttl is not", "the codec of a is CODEC(ZSTD(6)), and not ZSTD(7)")
+    status = agent.get("/api/status")[1]
+    assert '"code":"rules"' in status.replace(" ", "") and all(difference in status for difference in differences), status
+    check = subprocess.run([str(AGENT), "check", "--config", str(agent.config)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert check.returncode == 1 and all(difference in check.stdout for difference in differences), check.stdout
+
+
 def test_two_tables_do_not_become_one_view(line):
     """Of a table's own name and another one's by its rule, the one that was announced first has the view; the other is stopped, with both names."""
     sql = line.stack.sql

@@ -3,7 +3,7 @@
  *
  *      rows of the schema --> header in the room before them --> INSERT ... FORMAT RowBinaryWithNamesAndTypes
  *      rows of a narrower schema --> INSERT ... SELECT ... FROM format(RowBinaryWithNamesAndTypes, types,
- * rows)
+ * base64Decode(rows))
  *
  * The second way makes ClickHouse convert what comes late from before a column was widened. It goes in
  * statements of a bounded size, as the rows are a literal in them.
@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In a literal half of the bytes may need an escape, and a statement may have 16 MB (clickhouse.c). */
+/*
+ * More only for a single row. A statement may have 16 MB (clickhouse_settings.c); as base64 the largest row
+ * that a message holds is 14 MB of it, where a literal with escapes could be twice its bytes.
+ */
 #define CONVERTED_BYTES_MAX 4000000
 
 static size_t row_start(const TableBuffer *buffer, size_t row)
@@ -91,13 +94,13 @@ static Status insert_converted(ClickHouse *client, TableBuffer *buffer, size_t s
     target_append_columns(&statement, target);
     text_appendf(&statement, " FROM format(RowBinaryWithNamesAndTypes, ");
     append_structure(&statement, target);
-    text_appendf(&statement, ", ");
+    text_appendf(&statement, ", base64Decode('");
     if (header) {
         text_append(&data, (const char *)header, header_size);
         text_append(&data, (const char *)buffer->data + start, size);
-        text_append_literal(&statement, data.data ? data.data : "", data.size);
+        text_append_base64(&statement, data.data ? data.data : "", data.size);
     }
-    text_append(&statement, ")", 1);
+    text_appendf(&statement, "'))");
     status = header == NULL || data.failed || statement.failed
                  ? status_fail(error, STATUS_RETRY, "out of memory")
                  : clickhouse_query(client, NULL, statement.data, NULL, NULL, error);

@@ -4,6 +4,7 @@
 #include "agent/text.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,22 @@ void text_append_identifier(Text *text, const char *name, size_t size)
 void text_append_literal(Text *text, const char *value, size_t size)
 {
     append_quoted(text, '\'', value, size);
+}
+
+void text_append_base64(Text *text, const char *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        uint32_t three = (uint32_t)(uint8_t)bytes[i] << 16 |
+                         (left > 1 ? (uint32_t)(uint8_t)bytes[i + 1] << 8 : 0) |
+                         (left > 2 ? (uint32_t)(uint8_t)bytes[i + 2] : 0);
+        char four[4] = {digits[three >> 18], digits[three >> 12 & 63],
+                        left > 1 ? digits[three >> 6 & 63] : '=', left > 2 ? digits[three & 63] : '='};
+
+        text_append(text, four, sizeof four);
+    }
 }
 
 void text_print(const char *data, size_t size)

@@ -73,14 +73,6 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic
         atomic_fetch_add(&consumer->metrics->commits, 1);
 }
 
-void consumer_forget_commit(Consumer *consumer, const char *topic, int32_t partition)
-{
-    CommitState *state = find_commit(consumer, topic, partition);
-
-    if (state)
-        state->wanted = state->acked = -1;
-}
-
 /* ---- opening and closing ---- */
 
 static bool set_group_id(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
@@ -388,19 +380,38 @@ static CommitState *claim_commit(Consumer *consumer, const char *topic, int32_t 
 {
     CommitState *state = find_commit(consumer, topic, partition);
     CommitState *grown;
+    char *copy;
 
     if (state)
         return state;
     grown = realloc(consumer->commits, (consumer->commit_count + 1) * sizeof *grown);
-    if (grown == NULL)
+    if (grown)
+        consumer->commits = grown;
+    copy = grown ? strdup(topic) : NULL;
+    if (copy == NULL)
         return NULL;
-    consumer->commits = grown;
-    state = &grown[consumer->commit_count];
-    *state = (CommitState){.topic = strdup(topic), .partition = partition, .wanted = -1, .acked = -1};
-    if (state->topic == NULL)
-        return NULL;
-    consumer->commit_count++;
+    state = &grown[consumer->commit_count++];
+    *state = (CommitState){copy, partition, COMMIT_CLOSED, COMMIT_CLOSED};
     return state;
+}
+
+void consumer_close_commit(Consumer *consumer, const char *topic, int32_t partition)
+{
+    CommitState *state = find_commit(consumer, topic, partition);
+
+    if (state)
+        state->wanted = state->acked = COMMIT_CLOSED;
+}
+
+bool consumer_open_commit(Consumer *consumer, const char *topic, int32_t partition, int64_t offset, bool tell)
+{
+    CommitState *state = claim_commit(consumer, topic, partition);
+
+    if (state == NULL)
+        return false;
+    state->wanted = offset;
+    state->acked = tell ? -1 : offset;
+    return true;
 }
 
 /* Those that are wanted, not acknowledged, and of partitions that are ours. */
@@ -447,7 +458,7 @@ static void commit_wanted(Consumer *consumer, bool wait)
 void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait)
 {
     for (size_t i = 0; i < count; i++) {
-        CommitState *state = claim_commit(consumer, offsets[i].topic, offsets[i].partition);
+        CommitState *state = find_commit(consumer, offsets[i].topic, offsets[i].partition);
 
         if (state && offsets[i].offset > state->wanted)
             state->wanted = offsets[i].offset;

@@ -156,6 +156,10 @@ static void assign(Consumer *consumer, rd_kafka_topic_partition_list_t *partitio
     for (int i = 0; starts && i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &partitions->elems[i];
 
+        if (starts[i].start >= 0 && !consumer_open_commit(consumer, partition->topic, partition->partition,
+                                                          starts[i].start, false))
+            log_error("out of memory: %s [%d] is not committed before the next rebalance", partition->topic,
+                      (int)partition->partition);
         partition->offset = starts[i].start >= 0 ? starts[i].start : RD_KAFKA_OFFSET_BEGINNING;
         if (starts[i].start < 0)
             (void)rd_kafka_topic_partition_list_add(waiting, partition->topic, partition->partition);
@@ -181,7 +185,7 @@ static void unassign(Consumer *consumer, rd_kafka_topic_partition_list_t *partit
         consumer->events.revoke(consumer->events.context);
     /* What is no longer ours must not be committed by us again. */
     for (int i = 0; i < partitions->cnt; i++) {
-        consumer_forget_commit(consumer, partitions->elems[i].topic, partitions->elems[i].partition);
+        consumer_close_commit(consumer, partitions->elems[i].topic, partitions->elems[i].partition);
         consumer->events.unassigned(consumer->events.context, partitions->elems[i].topic,
                                     partitions->elems[i].partition);
     }
@@ -230,7 +234,7 @@ bool consumer_place(Consumer *consumer, const PartitionOffset *offsets, size_t c
             continue;
         rd_kafka_topic_partition_list_add(list, offsets[i].topic, offsets[i].partition)->offset =
             offsets[i].offset;
-        consumer_forget_commit(consumer, offsets[i].topic, offsets[i].partition);
+        ok = consumer_open_commit(consumer, offsets[i].topic, offsets[i].partition, offsets[i].offset, true);
     }
     /* A seek would not do: a partition whose fetching has failed does not take one. */
     ok = ok && (list->cnt == 0 || replace(consumer, list));

@@ -11,7 +11,12 @@
 #include "agent/consume.h"
 #include "extension/common/schema.h"
 
-/* How far a partition's offsets are wanted committed, and are. */
+/*
+ * How far a partition's offsets are wanted committed, and are. Both begin where the partition does, and are
+ * COMMIT_CLOSED while it has no place: rows that were in hand when it was taken away may be loaded at any time
+ * after, and must not take the group's offset back.
+ */
+#define COMMIT_CLOSED INT64_MAX
 typedef struct CommitState {
     char *topic;
     int32_t partition;
@@ -49,8 +54,12 @@ struct Consumer {
 /* Called by librdkafka when partitions come or go. */
 void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                            rd_kafka_topic_partition_list_t *partitions, void *opaque);
-/* Nothing of the partition is to be committed any more, but for what is handed in from now on. */
-void consumer_forget_commit(Consumer *consumer, const char *topic, int32_t partition);
+/* Nothing of the partition is to be committed until consumer_open_commit(). */
+void consumer_close_commit(Consumer *consumer, const char *topic, int32_t partition);
+/* The partition is read from offset on, which the group is told if tell; what lies beyond may be committed.
+ * false: out of memory. */
+bool consumer_open_commit(Consumer *consumer, const char *topic, int32_t partition, int64_t offset,
+                          bool tell);
 /* Says with a commit that the warehouse has a row of the partition. */
 void consumer_mark_commit(rd_kafka_topic_partition_t *partition);
 

@@ -106,7 +106,8 @@ class Line:
         return subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
 
     def produce(self, kind="insert", **options):
-        assert self.start_produce(kind, **options).wait(180) == 0
+        status = self.start_produce(kind, **options).wait(180)
+        assert status == 0, f"produce_events ended with {status}"
 
     def rows(self, query):
         return self.stack.clickhouse_rows(query, database=self.name)
@@ -117,8 +118,9 @@ class Line:
     def assert_ids(self, first, count, quantity=1, table="orders"):
         """The view holds these ids, each once, with this quantity, and nothing else."""
         last = first + count - 1
-        assert self.rows(f"SELECT count(), uniqExact(id), min(id), max(id), min(quantity), max(quantity) FROM `{table}`") == [
-            [count, count, first, last, quantity, quantity]]
+        [found] = self.rows(f"SELECT count(), uniqExact(id), min(id), max(id), min(quantity), max(quantity) FROM `{table}`")
+        expected = [count, count, first, last, quantity, quantity]
+        assert found == expected, f"rows, ids, first, last, least and greatest quantity of {table}: {found}, not {expected}"
 
     def letters(self):
         return self.stack.consume(f"{self.name}.__dlq")

@@ -156,8 +156,8 @@ static void assign(Consumer *consumer, rd_kafka_topic_partition_list_t *partitio
     for (int i = 0; starts && i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &partitions->elems[i];
 
-        if (starts[i].start >= 0 && !consumer_open_commit(consumer, partition->topic, partition->partition,
-                                                          starts[i].start, false))
+        if (starts[i].start >= 0 &&
+            !consumer_open_commit(consumer, partition->topic, partition->partition, starts[i].start, false))
             log_error("out of memory: %s [%d] is not committed before the next rebalance", partition->topic,
                       (int)partition->partition);
         partition->offset = starts[i].start >= 0 ? starts[i].start : RD_KAFKA_OFFSET_BEGINNING;

@@ -13,8 +13,8 @@
 
 /*
  * How far a partition's offsets are wanted committed, and are. Both begin where the partition does, and are
- * COMMIT_CLOSED while it has no place: rows that were in hand when it was taken away may be loaded at any time
- * after, and must not take the group's offset back.
+ * COMMIT_CLOSED while it has no place: rows that were in hand when it was taken away may be loaded at any
+ * time after, and must not take the group's offset back.
  */
 #define COMMIT_CLOSED INT64_MAX
 typedef struct CommitState {

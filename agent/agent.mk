@@ -1,16 +1,6 @@
 # walhouse-agent and the unit tests of its pure rooms.
 
-AGENT_SOURCES := main run check check_kafka check_rules check_clickhouse command_status config config_help nearest text \
-	table_state lag_times labels metrics metrics_render lag \
-	rules shape ruled filter scalar rowmap mask expression \
-	kafka_config consume consume_schemas consume_lag producer request \
-	consume_assign lease offsets load_offsets recover recover_gaps \
-	registry target batch budget truncate stopped pipeline \
-	clickhouse ddl storage typejoin plan catalog evolve evolve_fit evolve_wait layout insert history resolve \
-	load load_tables load_resolve \
-	letter rowtext breaker dlq dlq_mirror topic_scan command_dlq command_ddl dlq_options dlq_select dlq_show \
-	statistics report dashboard dashboard_figures dashboard_queries http_server
-AGENT_SOURCES += clickhouse_fault clickhouse_settings endpoints compress cluster
+AGENT_SOURCES := $(patsubst agent/%.c,%,$(filter-out %_test.c,$(wildcard agent/*.c)))
 AGENT_COMMON := wire schema lease event rowbinary
 AGENT_COMMON_OBJECTS := $(AGENT_COMMON:%=$(BUILD)/obj/extension/common/%.o)
 AGENT_OBJECTS := $(AGENT_SOURCES:%=$(BUILD)/obj/agent/%.o)
@@ -23,6 +13,8 @@ CRYPTO_LIBS := -lcrypto
 # What a schema becomes: needed wherever the registry is.
 REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o,registry target ruled shape rules nearest rowmap mask filter scalar \
 	expression text)
+
+BATCH_OBJECTS := $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/batch_event.o
 
 # Others' headers are not held to our warnings.
 $(BUILD)/obj/agent/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS)) -D_GNU_SOURCE
@@ -101,13 +93,13 @@ $(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
-$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BUILD)/obj/agent/batch.o $(REGISTRY_OBJECTS) \
+$(BUILD)/tests/agent_batch_test: $(BUILD)/obj/agent/batch_test.o $(BATCH_OBJECTS) $(REGISTRY_OBJECTS) \
 		$(BUILD)/obj/agent/ddl.o $(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -ljansson -lpthread -lcmocka
 
 UNIT_TESTS += $(BUILD)/tests/agent_breaker_test
-$(BUILD)/tests/agent_breaker_test: $(BUILD)/obj/agent/breaker_test.o $(BUILD)/obj/agent/breaker.o $(BUILD)/obj/agent/batch.o \
+$(BUILD)/tests/agent_breaker_test: $(BUILD)/obj/agent/breaker_test.o $(BUILD)/obj/agent/breaker.o $(BATCH_OBJECTS) \
 		$(BUILD)/obj/agent/table_state.o $(BUILD)/obj/lib/log.o $(BUILD)/obj/lib/log_limit.o $(REGISTRY_OBJECTS) \
 		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
@@ -149,7 +141,7 @@ $(BUILD)/tests/agent_rowmap_test: $(BUILD)/obj/agent/rowmap_test.o $(BUILD)/obj/
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka
 
-$(BUILD)/tests/agent_ruled_test: $(BUILD)/obj/agent/ruled_test.o $(BUILD)/obj/agent/batch.o $(REGISTRY_OBJECTS) \
+$(BUILD)/tests/agent_ruled_test: $(BUILD)/obj/agent/ruled_test.o $(BATCH_OBJECTS) $(REGISTRY_OBJECTS) \
 		$(BUILD)/obj/tests/unit/vectors.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lpthread -lcmocka

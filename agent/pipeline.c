@@ -13,23 +13,16 @@
  * Invariant: an offset is committed only when every message before it in its partition is loaded, or an
  * acknowledged dead letter, or was committed before. Two batches take turns: one is filled while the other is
  * loaded.
+ *
+ * What a message becomes is pipeline_take.c's, rules that change are pipeline_rules.c's.
  */
 #include "agent/pipeline.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "agent/batch.h"
-#include "agent/budget.h"
-#include "agent/dlq_mirror.h"
 #include "agent/lag.h"
-#include "agent/lease.h"
-#include "agent/load.h"
-#include "agent/recover.h"
-#include "agent/statistics.h"
-#include "agent/stopped.h"
+#include "agent/pipeline_internal.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -40,251 +33,25 @@
 #define REVOKE_WAIT_MS    5000
 #define DRAIN_MS          10000
 #define RELOAD_WAIT_MS    5000 /* then the line goes on, and it is tried again */
-#define SCHEMA_READ_MS    5000
-#define SCHEMA_PAUSE_MS   200
-#define KEEP_BATCHES      2 /* memory that a reset batch keeps, in max_bytes */
+#define KEEP_BATCHES      2    /* memory that a reset batch keeps, in max_bytes */
 
-struct Pipeline {
-    const Config *config;
-    Metrics *metrics;
-    Registry *registry;
-    Consumer *consumer;
-    Statistics *statistics;
-    Loader *loader;
-    Recovery *recovery;
-    Batch batches[2];
-    Batch *filling;
-    Budgets budgets;
-    Message **messages; /* of one poll */
-    bool drained;       /* the last poll took all that was there */
-    /* How the schema topic was read since the last poll: to its end, and from its beginning. */
-    enum { SCHEMAS_NOT_READ, SCHEMAS_READ_ON, SCHEMAS_READ_AGAIN } schemas_read;
-    WhLease lease; /* the newest one */
-    int64_t blocked_since_ms;
-    bool paused_all;
-    Stopped stopped;
-    Rules *rules;              /* of the settings that were read again; NULL: those of config */
-    bool reshape;              /* the rules are to be applied again, to what is known of tables now */
-    Text letter_key;           /* scratch */
-    const char *checked_topic; /* the last (topic, schema) that were seen to belong together */
-    const TableSchema *checked_schema;
-    bool abandoned; /* stopped in the middle of a message: what is being filled is not whole */
-    Status status;  /* STATUS_FATAL ends it */
-    Error error;
-};
-
-static void pause_ms(int64_t ms)
+void pipeline_pause(int64_t ms)
 {
     struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 
     (void)nanosleep(&pause, NULL);
 }
 
-static void fail(Pipeline *p, const Error *error)
+void pipeline_fail(Pipeline *p, const Error *error)
 {
     if (p->status == STATUS_OK)
         p->error = *error;
     p->status = STATUS_FATAL;
 }
 
-/* ---- schemas ---- */
-
-static const Rules *rules_of(const Pipeline *p)
+const Rules *pipeline_rules(const Pipeline *p)
 {
     return p->rules ? p->rules : p->config->rules;
-}
-
-static void take_schema(void *context, const MessageView *message)
-{
-    Pipeline *p = context;
-    const TableSchema *added = NULL;
-    Error error;
-    Status status;
-
-    if (lease_take(&p->lease, message))
-        return;
-    status = registry_add(p->registry, message->value.data, message->value.size, &added, &error);
-    if (status == STATUS_OK && added) {
-        atomic_fetch_add(&p->metrics->schemas, 1);
-        log_info("schema %016llx of %s", (unsigned long long)added->fingerprint, added->topic);
-        /* A rule may name a column as the new version calls it. */
-        p->reshape = rules_of(p)->count > 0;
-        status = consumer_add_topic(p->consumer, added->topic, &error);
-    }
-    if (status == STATUS_FATAL)
-        fail(p, &error);
-    else if (status != STATUS_OK)
-        /* Its rows will be dead letters of an unknown schema, and nothing else suffers. */
-        log_error("the schema at offset %lld cannot be read: %s", (long long)message->offset, error.text);
-}
-
-static void look_for_schemas(Pipeline *p)
-{
-    Error ignored;
-
-    (void)consumer_read_schemas(p->consumer, 0, take_schema, p, &ignored);
-}
-
-/* Reads the schema topic to its end. false: the agent is to stop. */
-static bool read_schemas(Pipeline *p, const atomic_bool *stop)
-{
-    Error error;
-
-    while (!atomic_load(stop) && p->status == STATUS_OK) {
-        if (consumer_read_schemas(p->consumer, SCHEMA_READ_MS, take_schema, p, &error) == STATUS_OK)
-            return true;
-        metrics_set_error(p->metrics, error.text);
-        log_warning("%s; trying again", error.text);
-        pause_ms(SCHEMA_PAUSE_MS);
-    }
-    return false;
-}
-
-/*
- * Reads on in the schema topic, as a message in hand names what is not known: to its end, then once more from
- * its beginning, as it may have been made anew. false: there was nothing to read that the message's sender
- * could have announced.
- */
-static bool read_more_schemas(Pipeline *p, const atomic_bool *stop)
-{
-    if (p->schemas_read == SCHEMAS_READ_AGAIN)
-        return false;
-    if (p->schemas_read == SCHEMAS_READ_ON)
-        consumer_restart_schemas(p->consumer);
-    if (!read_schemas(p, stop)) {
-        /* Nobody may say that it is not announced. */
-        p->abandoned = true;
-        return false;
-    }
-    p->schemas_read++;
-    return true;
-}
-
-/* The schema of an event; NULL when it is not announced. */
-static TableSchema *find_schema(Pipeline *p, uint64_t fingerprint, const atomic_bool *stop)
-{
-    TableSchema *table = registry_find(p->registry, fingerprint);
-
-    while (table == NULL && read_more_schemas(p, stop))
-        table = registry_find(p->registry, fingerprint);
-    return table;
-}
-
-static bool is_plausible(Pipeline *p, const WhEvent *event, const atomic_bool *stop)
-{
-    bool admitted = lease_admits(&p->lease, event);
-
-    while (!admitted && read_more_schemas(p, stop))
-        admitted = lease_admits(&p->lease, event);
-    return admitted;
-}
-
-/* ---- messages ---- */
-
-static bool belongs(Pipeline *p, const MessageView *view, const TableSchema *table)
-{
-    if (p->checked_topic == view->topic && p->checked_schema == table)
-        return true;
-    if (strcmp(view->topic, table->topic) != 0)
-        return false;
-    p->checked_topic = view->topic;
-    p->checked_schema = table;
-    return true;
-}
-
-/* One event of a message; STATUS_REJECT with the reason. */
-static Status take_event(Pipeline *p, const MessageView *view, const WhEvent *event, uint32_t message,
-                         const atomic_bool *stop, Reason *reason, Error *error)
-{
-    TableSchema *table = find_schema(p, event->fingerprint, stop);
-    Status status;
-
-    if (table == NULL) {
-        *reason = REASON_UNKNOWN_SCHEMA;
-        return status_fail(error, STATUS_REJECT, "schema %016llx is not in the schema topic",
-                           (unsigned long long)event->fingerprint);
-    }
-    if (!belongs(p, view, table)) {
-        *reason = REASON_UNDECODABLE;
-        return status_fail(error, STATUS_REJECT, "schema %016llx belongs to topic %s",
-                           (unsigned long long)event->fingerprint, table->topic);
-    }
-    if (!is_plausible(p, event, stop)) {
-        *reason = REASON_IMPLAUSIBLE_VERSION;
-        return lease_refuse(&p->lease, event, error);
-    }
-    status = batch_add_event(p->filling, table, event, message, reason, error);
-    if (status == STATUS_OK && event->flags & WH_EVENT_ADJUSTED)
-        atomic_fetch_add(&p->metrics->rows_adjusted, 1);
-    return status;
-}
-
-static void take_events(Pipeline *p, const MessageView *view, uint32_t message, const atomic_bool *stop)
-{
-    WhReader r = wh_reader(view->value.data, view->value.size);
-    Reason reason = REASON_UNDECODABLE;
-    Status status = STATUS_OK;
-    Error error;
-    Error failure;
-    WhEvent event;
-
-    if (view->value.size == 0)
-        status = status_fail(&error, STATUS_REJECT, "the message is empty");
-    while (status == STATUS_OK && wh_reader_left(&r) > 0 && wh_event_get(&r, &event))
-        status = take_event(p, view, &event, message, stop, &reason, &error);
-    if (status == STATUS_OK && !wh_reader_ok(&r))
-        status = status_fail(&error, STATUS_REJECT, "%s at byte %zu", r.error, r.error_offset);
-    if (status == STATUS_REJECT) {
-        status = batch_add_letter(p->filling, message, reason, &error, &failure) == STATUS_OK ? STATUS_OK
-                                                                                              : STATUS_FATAL;
-        if (status == STATUS_OK && rules_of(p)->count > 0 &&
-            registry_topic_hides_key(p->registry, view->topic))
-            batch_hide_key(p->filling);
-    }
-    if (status == STATUS_FATAL)
-        fail(p, &error);
-}
-
-static bool is_control(const char *topic)
-{
-    static const char suffix[] = ".__control";
-    size_t size = strlen(topic);
-
-    return size >= sizeof suffix - 1 && strcmp(topic + size - (sizeof suffix - 1), suffix) == 0;
-}
-
-static void take_message(Pipeline *p, const Message *message, const atomic_bool *stop)
-{
-    MessageView view = message_view(message);
-    bool is_letter = dlq_mirror_is_topic(view.topic);
-    uint32_t index;
-    Error error;
-    Status status;
-
-    /* What was on its way when the partition was paused comes again when it goes on. */
-    if (stopped_has(&p->stopped, view.topic, view.partition))
-        return;
-    if (!message_pack_headers(message, &view.headers)) {
-        (void)status_fail(&error, STATUS_FATAL, "out of memory");
-        fail(p, &error);
-        return;
-    }
-    if (is_letter)
-        dlq_mirror_take(p->registry, &view, &p->letter_key);
-    status = batch_add_message(p->filling, &view, &index, &error);
-    free((void *)(uintptr_t)view.headers.data);
-    if (status != STATUS_OK) {
-        fail(p, &error);
-        return;
-    }
-    if (p->filling->opened_at_ms == 0)
-        p->filling->opened_at_ms = clock_ms();
-    if (is_letter)
-        p->filling->dlq_messages++;
-    else if (is_control(view.topic))
-        statistics_offer(p->statistics, view.value.data, view.value.size);
-    else
-        take_events(p, &view, index, stop);
 }
 
 static bool batch_is_full(const Pipeline *p)
@@ -304,7 +71,7 @@ static void poll_messages(Pipeline *p, int timeout_ms, const atomic_bool *stop)
     p->schemas_read = SCHEMAS_NOT_READ;
     atomic_fetch_add(&p->metrics->messages_consumed, count);
     for (size_t i = 0; i < count; i++) {
-        take_message(p, p->messages[i], stop);
+        pipeline_take_message(p, p->messages[i], stop);
         message_release(p->messages[i]);
     }
     atomic_store(&p->metrics->batch_rows, p->filling->rows);
@@ -339,7 +106,7 @@ static void complete(Pipeline *p, Batch *batch, bool wait)
 
     /* Later batches must not be committed past this one, so there is no going on without it. */
     if (status != STATUS_OK)
-        fail(p, &error);
+        pipeline_fail(p, &error);
     for (size_t i = 0; status == STATUS_OK && i < batch->partition_count; i++) {
         const PartitionRange *range = &batch->partitions[i];
 
@@ -485,7 +252,7 @@ static void wait_for_loader(Pipeline *p, const atomic_bool *stop)
         poll_messages(p, 0, stop);
     }
     if (loader_is_idle(p->loader))
-        pause_ms(BLOCKED_WAIT_MS);
+        pipeline_pause(BLOCKED_WAIT_MS);
     else
         take_loaded(p, BLOCKED_WAIT_MS, false);
 }
@@ -532,7 +299,7 @@ static bool is_blocked(Pipeline *p)
 
 static void turn(Pipeline *p, const atomic_bool *stop)
 {
-    look_for_schemas(p);
+    pipeline_look_for_schemas(p);
     log_tick();
     consumer_tick(p->consumer);
     if (recovery_wants_rewind(p->recovery) && !go_back(p)) {
@@ -554,91 +321,13 @@ static void turn(Pipeline *p, const atomic_bool *stop)
 
 /* ---- life ---- */
 
-/* All schemas are read before the first row is. */
-static void read_all_schemas(Pipeline *p, const atomic_bool *stop)
-{
-    if (read_schemas(p, stop))
-        atomic_store(&p->metrics->registry_loaded, true);
-}
-
-static void forget_misfit(void *context, const TableSchema *table)
-{
-    Pipeline *p = context;
-
-    if (table->section || table->rules_error)
-        table_states_clear(&p->metrics->tables, table->target.view_name, "rules");
-}
-
-/* Before a row of it comes, and in the list until rules that fit it are read. */
-static void tell_misfit(void *context, const TableSchema *table)
-{
-    Pipeline *p = context;
-
-    if (table->rules_error && table_states_set(&p->metrics->tables, table->target.view_name, TABLE_STOPPED,
-                                               "rules", table->rules_error, RULES_WAY_OUT))
-        log_error("table %s is stopped: %s", table->target.view_name, table->rules_error);
-}
-
-/*
- * With both batches empty, so that no row was shaped by the old rules and is loaded by the new. false: they
- * cannot be used, and nothing changed.
- */
-static bool use_rules(Pipeline *p, const Rules *rules)
-{
-    Error error;
-    Status status;
-
-    registry_each_table(p->registry, forget_misfit, p);
-    status = registry_use_rules(p->registry, rules, &error);
-    registry_each_table(p->registry, tell_misfit, p);
-    if (status != STATUS_OK) {
-        metrics_set_error(p->metrics, error.text);
-        log_error("the rules of tables stay as they are: %s", error.text);
-        return false;
-    }
-    /* Buffers that were kept begin with the old columns. */
-    batch_reset(&p->batches[0], 0);
-    batch_reset(&p->batches[1], 0);
-    p->stopped.retry_at_ms = 0;
-    return true;
-}
-
-/* What is wrong with the file changes nothing. */
-static void reload(Pipeline *p)
-{
-    Config fresh;
-    Error error;
-    bool done = false;
-
-    if (config_reread(p->config, (const char *const *)environ, &fresh, &error) != STATUS_OK) {
-        metrics_set_error(p->metrics, error.text);
-        log_error("the settings are not read again: %s", error.text);
-    } else if (use_rules(p, fresh.rules)) {
-        rules_free(p->rules);
-        p->rules = fresh.rules;
-        fresh.rules = NULL;
-        config_set_log(&fresh);
-        done = true;
-        log_info("the settings were read again: the log's and the tables' are in force");
-    }
-    atomic_store(&p->metrics->reload_failed, !done);
-    config_fini(&fresh);
-}
-
-static void reshape(Pipeline *p)
-{
-    p->reshape = false;
-    if (rules_of(p)->count > 0)
-        (void)use_rules(p, rules_of(p));
-}
-
 static void reload_when_asked(Pipeline *p, atomic_bool *asked)
 {
     if (atomic_load(asked) && flush(p, RELOAD_WAIT_MS)) {
         atomic_store(asked, false);
-        reload(p);
+        pipeline_reload(p);
     } else if (p->reshape && flush(p, RELOAD_WAIT_MS)) {
-        reshape(p);
+        pipeline_reshape(p);
     }
 }
 
@@ -646,8 +335,8 @@ Status pipeline_run(Pipeline *p, PipelineSignals *signals, Error *error)
 {
     const atomic_bool *stop = &signals->stop;
 
-    read_all_schemas(p, stop);
-    reshape(p);
+    pipeline_read_all_schemas(p, stop);
+    pipeline_reshape(p);
     /* A batch without rows makes the agent's own tables, and says whether ClickHouse answers. */
     if (!atomic_load(stop))
         give(p);

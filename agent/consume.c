@@ -2,12 +2,9 @@
  * consume.c - the group's messages out of Kafka, its offsets back; see consume.h.
  *
  *      rows and control events --> consumer_poll()
- *      offsets --> consumer_commit() --acknowledged--> acked
- *                        ^                  |
- *                        '-- not yet: consumer_tick()
  *
- * The schema topic is consume_schemas.c's, where partitions begin is consume_assign.c's, questions to the
- * brokers are consume_lag.c's.
+ * Offsets are consume_commit.c's, the schema topic is consume_schemas.c's, where partitions begin is
+ * consume_assign.c's, questions to the brokers are consume_lag.c's.
  */
 #include "agent/consume.h"
 
@@ -24,7 +21,6 @@
 #define FETCH_BYTES_MAX    52428800LL /* librdkafka's own default */
 #define TOPICS_MAX         10000
 #define SUBSCRIBE_PAUSE_MS 200
-#define RECOMMIT_MS        1000
 
 /* ---- callbacks of librdkafka, all called from consumer_poll() and consumer_close() ---- */
 
@@ -40,37 +36,6 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         metrics_set_error(consumer->metrics, reason);
     }
     log_warning("Kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
-}
-
-static CommitState *find_commit(Consumer *consumer, const char *topic, int32_t partition)
-{
-    for (size_t i = 0; i < consumer->commit_count; i++) {
-        CommitState *state = &consumer->commits[i];
-
-        if (state->partition == partition && strcmp(state->topic, topic) == 0)
-            return state;
-    }
-    return NULL;
-}
-
-static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic_partition_list_t *offsets,
-                      void *opaque)
-{
-    Consumer *consumer = opaque;
-
-    (void)rk;
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR && result != RD_KAFKA_RESP_ERR__NO_OFFSET)
-        log_warning("Kafka did not take offsets, they will be committed again: %s", rd_kafka_err2str(result));
-    for (int i = 0; offsets && i < offsets->cnt; i++) {
-        const rd_kafka_topic_partition_t *p = &offsets->elems[i];
-        CommitState *state = find_commit(consumer, p->topic, p->partition);
-
-        if (state && result == RD_KAFKA_RESP_ERR_NO_ERROR && p->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
-            p->offset > state->acked && p->offset <= state->wanted)
-            state->acked = p->offset;
-    }
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        atomic_fetch_add(&consumer->metrics->commits, 1);
 }
 
 /* ---- opening and closing ---- */
@@ -94,7 +59,7 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
                    fetch_bytes < FETCH_BYTES_MAX ? fetch_bytes : FETCH_BYTES_MAX);
     (void)snprintf(kbytes, sizeof kbytes, "%lld", (long long)config->kafka_queue_kbytes);
     rd_kafka_conf_set_rebalance_cb(conf, consumer_on_rebalance);
-    rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
+    rd_kafka_conf_set_offset_commit_cb(conf, consumer_on_commit);
     rd_kafka_conf_set_opaque(conf, consumer);
     return set_group_id(consumer, conf, error) &&
            kafka_conf_set(conf, "partition.assignment.strategy", "cooperative-sticky", error) &&
@@ -374,97 +339,7 @@ static void subscribe(Consumer *consumer)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* ---- commits ---- */
-
-static CommitState *claim_commit(Consumer *consumer, const char *topic, int32_t partition)
-{
-    CommitState *state = find_commit(consumer, topic, partition);
-    CommitState *grown;
-    char *copy;
-
-    if (state)
-        return state;
-    grown = realloc(consumer->commits, (consumer->commit_count + 1) * sizeof *grown);
-    if (grown)
-        consumer->commits = grown;
-    copy = grown ? strdup(topic) : NULL;
-    if (copy == NULL)
-        return NULL;
-    state = &grown[consumer->commit_count++];
-    *state = (CommitState){copy, partition, COMMIT_CLOSED, COMMIT_CLOSED};
-    return state;
-}
-
-void consumer_close_commit(Consumer *consumer, const char *topic, int32_t partition)
-{
-    CommitState *state = find_commit(consumer, topic, partition);
-
-    if (state)
-        state->wanted = state->acked = COMMIT_CLOSED;
-}
-
-bool consumer_open_commit(Consumer *consumer, const char *topic, int32_t partition, int64_t offset, bool tell)
-{
-    CommitState *state = claim_commit(consumer, topic, partition);
-
-    if (state == NULL)
-        return false;
-    state->wanted = offset;
-    state->acked = tell ? -1 : offset;
-    return true;
-}
-
-/* Those that are wanted, not acknowledged, and of partitions that are ours. */
-static rd_kafka_topic_partition_list_t *list_commits(Consumer *consumer)
-{
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)consumer->commit_count + 1);
-    rd_kafka_topic_partition_list_t *assigned = NULL;
-
-    if (rd_kafka_assignment(consumer->group, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return list;
-    for (size_t i = 0; i < consumer->commit_count; i++) {
-        const CommitState *state = &consumer->commits[i];
-
-        rd_kafka_topic_partition_t *partition;
-
-        if (state->wanted <= state->acked ||
-            !rd_kafka_topic_partition_list_find(assigned, state->topic, state->partition))
-            continue;
-        partition = rd_kafka_topic_partition_list_add(list, state->topic, state->partition);
-        partition->offset = state->wanted;
-        consumer_mark_commit(partition);
-    }
-    rd_kafka_topic_partition_list_destroy(assigned);
-    return list;
-}
-
-static void commit_wanted(Consumer *consumer, bool wait)
-{
-    rd_kafka_topic_partition_list_t *list = list_commits(consumer);
-
-    if (list->cnt > 0) {
-        rd_kafka_resp_err_t result = rd_kafka_commit(consumer->group, list, !wait);
-
-        if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-            log_warning("Kafka: cannot commit offsets: %s", rd_kafka_err2str(result));
-        else if (wait)
-            on_commit(consumer->group, result, list, consumer);
-    }
-    consumer->recommit_at_ms = clock_ms() + RECOMMIT_MS;
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-void consumer_commit(Consumer *consumer, const PartitionOffset *offsets, size_t count, bool wait)
-{
-    for (size_t i = 0; i < count; i++) {
-        CommitState *state = find_commit(consumer, offsets[i].topic, offsets[i].partition);
-
-        if (state && offsets[i].offset > state->wanted)
-            state->wanted = offsets[i].offset;
-    }
-    commit_wanted(consumer, wait);
-}
+/* ---- what is due ---- */
 
 void consumer_tick(Consumer *consumer)
 {
@@ -479,8 +354,7 @@ void consumer_tick(Consumer *consumer)
         consumer->subscribe_at_ms = now + SUBSCRIBE_PAUSE_MS;
         subscribe(consumer);
     }
-    if (now >= consumer->recommit_at_ms)
-        commit_wanted(consumer, false);
+    consumer_commit_again(consumer, now);
 }
 
 /* ---- pausing ---- */

@@ -60,6 +60,11 @@ void consumer_close_commit(Consumer *consumer, const char *topic, int32_t partit
  * false: out of memory. */
 bool consumer_open_commit(Consumer *consumer, const char *topic, int32_t partition, int64_t offset,
                           bool tell);
+/* Called by librdkafka when an offset is committed, or is not. */
+void consumer_on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t result, rd_kafka_topic_partition_list_t *offsets,
+                        void *opaque);
+/* Commits what is wanted and not acknowledged, now and then. */
+void consumer_commit_again(Consumer *consumer, int64_t now_ms);
 /* Says with a commit that the warehouse has a row of the partition. */
 void consumer_mark_commit(rd_kafka_topic_partition_t *partition);
 

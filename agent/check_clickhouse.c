@@ -10,13 +10,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/check.h"
 #include "agent/clickhouse.h"
 #include "agent/endpoints.h"
 #include "agent/text.h"
+#include "lib/clock.h"
 
 #define CHECK_TIMEOUT_S 15
 #define CLOCKS_MAY_MS   2000
@@ -89,11 +89,8 @@ static bool version_is_below(const char *version, const char *least)
 
 static void check_clock(ClickHouseCheck *c, int64_t server_ms)
 {
-    struct timespec now;
-    int64_t difference;
+    int64_t difference = server_ms - clock_wall_us() / 1000;
 
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    difference = server_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
     if (difference > CLOCKS_MAY_MS || difference < -CLOCKS_MAY_MS)
         check_wrong(c->check, "let both hosts follow one clock: the latencies that are shown compare the two",
                     "the server's clock differs from this host's by %" PRId64 " ms", difference);

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "agent/clickhouse_settings.h"
 #include "agent/cluster.h"
 #include "agent/compress.h"
 #include "agent/endpoints.h"
 #include "agent/text.h"
+#include "lib/clock.h"
 
 #define ANSWER_BYTES_MAX   (64u << 20)
 #define ANSWER_KEEP_BYTES  (1u << 20) /* memory of an answer that is kept for the next */
@@ -323,14 +323,6 @@ static Status perform(ClickHouse *client, const Request *request, Error *error)
                        fault_advice(client->fault));
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
-}
-
 /* Asks one server after the other, each once, while it is the server's own fault that it does not answer. */
 static Status ask(ClickHouse *client, const Request *request, Error *error)
 {
@@ -348,7 +340,7 @@ static Status ask(ClickHouse *client, const Request *request, Error *error)
             endpoints_answered(&client->endpoints);
             break;
         }
-        endpoints_failed(&client->endpoints, now_ms());
+        endpoints_failed(&client->endpoints, clock_ms());
     }
     return status;
 }

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/command.h"
 #include "agent/ddl.h"
@@ -20,6 +19,7 @@
 #include "agent/dlq_select.h"
 #include "agent/dlq_show.h"
 #include "agent/topic_scan.h"
+#include "lib/clock.h"
 
 #define PARCEL_MAX       500
 #define PARCEL_BYTES_MAX (16u << 20)
@@ -320,21 +320,13 @@ static int act(Job *job)
     }
 }
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 int command_dlq(const Config *config, int argc, char **argv)
 {
     Job job = {.config = config};
     Error error = {""};
     int result = EXIT_TROUBLE;
 
-    if (!dlq_options_parse(&job.options, config->kafka_topic_prefix, now_us(), argc, argv, &error)) {
+    if (!dlq_options_parse(&job.options, config->kafka_topic_prefix, clock_wall_us(), argc, argv, &error)) {
         (void)complain("dlq: ", &error);
         return EXIT_USAGE;
     }

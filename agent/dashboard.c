@@ -15,24 +15,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/dashboard_internal.h"
 #include "agent/report.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define SUMMARY_KEPT_MS  1000
 #define PROBE_KEPT_MS    1000
 #define ANSWER_TIMEOUT_S 10
 #define ERROR_SHOWN_MS   600000
-
-static int64_t now_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    (void)clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- the whole ---- */
 
@@ -51,7 +43,7 @@ static json_t *make_agent(Dashboard *d, bool clickhouse_answers)
 {
     Metrics *metrics = d->metrics;
     json_t *agent = json_object();
-    int64_t now = now_ms(CLOCK_REALTIME);
+    int64_t now = clock_wall_us() / 1000;
     bool recent;
     int64_t lag = lag_read(d->lag, NULL, NULL);
 
@@ -79,7 +71,7 @@ static Status make_summary(Dashboard *d, json_t **summary)
     Status status;
 
     *summary = json_object();
-    (void)json_object_set_new(*summary, "generated_at_ms", json_integer(now_ms(CLOCK_REALTIME)));
+    (void)json_object_set_new(*summary, "generated_at_ms", json_integer(clock_wall_us() / 1000));
     status = dashboard_tables(d, &tables, &error);
     if (status == STATUS_OK)
         status = dashboard_latency(d, &latency, &error);
@@ -124,7 +116,7 @@ static void renew(Dashboard *d)
     d->json = json;
     d->json_size = json ? strlen(json) : 0;
     d->json_status = status;
-    d->summary.asked_at_ms = now_ms(CLOCK_MONOTONIC);
+    d->summary.asked_at_ms = clock_ms();
     d->making = false;
     (void)pthread_cond_broadcast(&d->made);
 }
@@ -139,8 +131,7 @@ Status dashboard_summary(Dashboard *d, char **json, size_t *size)
      */
     while (d->making && d->json == NULL)
         (void)pthread_cond_wait(&d->made, &d->summary.lock);
-    if (!d->making &&
-        (d->json == NULL || now_ms(CLOCK_MONOTONIC) - d->summary.asked_at_ms >= SUMMARY_KEPT_MS))
+    if (!d->making && (d->json == NULL || clock_ms() - d->summary.asked_at_ms >= SUMMARY_KEPT_MS))
         renew(d);
     if (d->json && (*json = malloc(d->json_size + 1)) != NULL) {
         memcpy(*json, d->json, d->json_size + 1);
@@ -156,10 +147,10 @@ Status dashboard_probe_clickhouse(Dashboard *d, Error *error)
     Status status;
 
     (void)pthread_mutex_lock(&d->probe.lock);
-    if (d->probe.asked_at_ms == 0 || now_ms(CLOCK_MONOTONIC) - d->probe.asked_at_ms >= PROBE_KEPT_MS ||
+    if (d->probe.asked_at_ms == 0 || clock_ms() - d->probe.asked_at_ms >= PROBE_KEPT_MS ||
         d->probe_status != STATUS_OK) {
         d->probe_status = clickhouse_query(d->probe.client, "", "SELECT 1", NULL, NULL, &d->probe_error);
-        d->probe.asked_at_ms = now_ms(CLOCK_MONOTONIC);
+        d->probe.asked_at_ms = clock_ms();
     }
     status = d->probe_status;
     *error = d->probe_error;

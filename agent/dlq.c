@@ -6,11 +6,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/command.h"
 #include "agent/version.h"
 #include "extension/common/schema.h"
+#include "lib/clock.h"
 
 #define REPLAYED      "walhouse.replayed"
 #define KEY_BYTES_MAX 65536 /* of a letter without its value */
@@ -115,15 +115,13 @@ static rd_kafka_headers_t *make_headers(const DeadLetter *letter, const MessageV
 {
     rd_kafka_headers_t *headers = rd_kafka_headers_new(16);
     WhSlice originals = cut ? (WhSlice){0} : view->headers;
-    struct timespec now;
 
-    (void)clock_gettime(CLOCK_REALTIME, &now);
     if (add_header(headers, "walhouse.reason", reason_code(letter->reason)) &&
         add_header(headers, "walhouse.error", letter->error.text) &&
         add_header(headers, "walhouse.topic", view->topic) &&
         add_number(headers, "walhouse.partition", view->partition) &&
         add_number(headers, "walhouse.offset", view->offset) &&
-        add_number(headers, "walhouse.time", (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000) &&
+        add_number(headers, "walhouse.time", clock_wall_us()) &&
         add_header(headers, "walhouse.agent", AGENT_VERSION) && add_row(headers, view->value) &&
         (!cut || add_number(headers, "walhouse.size", (int64_t)view->value.size)) &&
         add_number(headers, "walhouse.original_headers", count_packed(originals)) &&

@@ -3,23 +3,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/ddl.h"
 #include "agent/evolve_internal.h"
 #include "agent/truncate.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define LOOK_AGAIN_MS 5000
 #define ROUNDS_MAX    10 /* others may change the same things meanwhile */
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 Evolve *evolve_new(const Config *config, ClickHouse *client, Metrics *metrics, Requests *requests)
 {
@@ -50,7 +42,7 @@ static Status read_catalog(Evolve *evolve, Error *error)
 {
     Status status = catalog_read(evolve->client, source_of(evolve), &evolve->catalog, error);
 
-    evolve->read_at_ms = status == STATUS_OK ? now_ms() : 0;
+    evolve->read_at_ms = status == STATUS_OK ? clock_ms() : 0;
     return status;
 }
 
@@ -185,7 +177,7 @@ Status evolve_look(Evolve *evolve, Error *error)
 {
     Status status = STATUS_OK;
 
-    if (now_ms() - evolve->read_at_ms < LOOK_AGAIN_MS)
+    if (clock_ms() - evolve->read_at_ms < LOOK_AGAIN_MS)
         return STATUS_OK;
     status = read_catalog(evolve, error);
     for (size_t i = evolve->waiting_count; i-- > 0 && status == STATUS_OK;)

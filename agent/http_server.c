@@ -8,12 +8,12 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/dashboard.h"
 #include "agent/lag.h"
 #include "agent/report.h"
 #include "agent/text.h"
+#include "lib/clock.h"
 #include "lib/httpd.h"
 
 #define CONNECTIONS_MAX  64
@@ -129,12 +129,10 @@ static void add_lag_messages(void *context, const LagPartition *partition)
 
 static void add_lag_seconds(void *context, const LagPartition *partition)
 {
-    struct timespec now;
     double seconds = 0;
 
-    (void)clock_gettime(CLOCK_REALTIME, &now);
     if (partition->since_ms)
-        seconds = (double)((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - partition->since_ms) / 1000;
+        seconds = (double)(clock_wall_us() / 1000 - partition->since_ms) / 1000;
     if (partition->since_ms || partition->messages == 0)
         text_appendf(context,
                      "walhouse_agent_consumer_lag_seconds{topic=\"%s\",partition=\"%" PRId32 "\"} %.3f\n",

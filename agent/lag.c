@@ -2,10 +2,10 @@
  * lag.c - how far the group is behind; see lag.h.
  */
 #include "agent/lag.h"
+#include "lib/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define KEPT_MS    2000
 #define UNKNOWN_MS 5000 /* a broker that is away makes each question wait */
@@ -54,14 +54,6 @@ void lag_close(Lag *lag)
     free(lag);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void take_partition(void *context, const char *topic, int32_t partition, int64_t committed,
                            int64_t end)
 {
@@ -101,7 +93,7 @@ static void ask(Lag *lag)
     if (!known)
         forget(lag);
     lag->messages = known ? messages : -1;
-    lag->until_ms = now_ms() + (known ? KEPT_MS : UNKNOWN_MS);
+    lag->until_ms = clock_ms() + (known ? KEPT_MS : UNKNOWN_MS);
     if (known)
         atomic_store(&lag->metrics->kafka_reachable, true);
 }
@@ -111,7 +103,7 @@ int64_t lag_read(Lag *lag, void (*visit)(void *context, const LagPartition *part
     int64_t messages;
 
     (void)pthread_mutex_lock(&lag->lock);
-    if (now_ms() >= lag->until_ms)
+    if (clock_ms() >= lag->until_ms)
         ask(lag);
     for (size_t i = 0; visit && i < lag->count; i++)
         visit(context, &lag->partitions[i]);

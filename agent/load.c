@@ -9,19 +9,12 @@
 
 #include "agent/dlq_mirror.h"
 #include "agent/load_internal.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_BUSY_MS  500 /* what has too much to do is not asked again at once */
 #define BACKOFF_LAST_MS  5000
-
-int64_t loader_now_us(clockid_t clock)
-{
-    struct timespec now;
-
-    (void)clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static struct timespec deadline_after(int64_t ms)
 {
@@ -224,7 +217,7 @@ Loader *loader_start(const Config *config, Metrics *metrics, Consumer *consumer,
     loader->metrics = metrics;
     loader->consumer = consumer;
     loader->breaker.limit = config->dlq_breaker_letters;
-    loader->random = (unsigned)loader_now_us(CLOCK_MONOTONIC);
+    loader->random = (unsigned)clock_us(CLOCK_MONOTONIC);
     loader->client = clickhouse_open(config, error);
     loader->dlq = loader->client ? dlq_open(config, error) : NULL;
     loader->requests = loader->dlq ? requests_open(config, error) : NULL;

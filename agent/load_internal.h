@@ -37,8 +37,6 @@ struct Loader {
     bool stop;
 };
 
-int64_t loader_now_us(clockid_t clock);
-
 /* Does a step again, with backoff, while it says STATUS_RETRY. STATUS_RETRY: the batch is given up. */
 typedef Status (*LoaderStep)(Loader *loader, void *context, Error *error);
 Status loader_persist(Loader *loader, LoaderStep step, void *context, Error *error);

@@ -17,6 +17,7 @@
 #include "agent/insert.h"
 #include "agent/layout.h"
 #include "agent/load_internal.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 /* ---- tables made fit ---- */
@@ -79,7 +80,7 @@ static void note_insert(Loader *loader, const Range *range, Status status, int64
 static Status insert_step(Loader *loader, void *context, Error *error)
 {
     const Range *range = context;
-    int64_t start = loader_now_us(CLOCK_MONOTONIC);
+    int64_t start = clock_us(CLOCK_MONOTONIC);
     Status status = range->history_sql ? insert_rows_of(loader->client, range->buffer, range->first,
                                                         range->end, range->history_sql, error)
                                        : STATUS_OK;
@@ -87,7 +88,7 @@ static Status insert_step(Loader *loader, void *context, Error *error)
     if (status == STATUS_OK)
         status = insert_rows_of(loader->client, range->buffer, range->first, range->end, range->sql, error);
 
-    note_insert(loader, context, status, loader_now_us(CLOCK_MONOTONIC) - start);
+    note_insert(loader, context, status, clock_us(CLOCK_MONOTONIC) - start);
     return status;
 }
 
@@ -163,8 +164,7 @@ static void note_loaded(Loader *loader, const TableBuffer *buffer)
                      buffer->row_count - buffer->rows_refused - buffer->rows_left);
     atomic_fetch_add(&loader->metrics->bytes_loaded, buffer->size);
     if (buffer->oldest_commit_us != INT64_MAX)
-        metrics_observe(&loader->metrics->end_to_end_seconds,
-                        loader_now_us(CLOCK_REALTIME) - buffer->oldest_commit_us);
+        metrics_observe(&loader->metrics->end_to_end_seconds, clock_wall_us() - buffer->oldest_commit_us);
 }
 
 static Status insert_all(Loader *loader, Batch *batch, Range all, Error *error)

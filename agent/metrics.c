@@ -2,10 +2,10 @@
  * metrics.c - what the agent counts; see metrics.h. Its form for Prometheus is metrics_render.c's.
  */
 #include "agent/metrics.h"
+#include "lib/clock.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 const char *reason_code(Reason reason)
 {
@@ -19,14 +19,6 @@ const char *reason_code(Reason reason)
     };
 
     return codes[reason];
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void shape_histograms(Metrics *metrics)
@@ -48,7 +40,7 @@ static void shape_histograms(Metrics *metrics)
 bool metrics_init(Metrics *metrics)
 {
     memset(metrics, 0, sizeof *metrics);
-    metrics->started_at_ms = now_ms();
+    metrics->started_at_ms = clock_wall_us() / 1000;
     shape_histograms(metrics);
     if (!table_states_init(&metrics->tables))
         return false;
@@ -88,7 +80,7 @@ void metrics_set_error(Metrics *metrics, const char *text)
 {
     (void)pthread_mutex_lock(&metrics->lock);
     (void)snprintf(metrics->last_error, sizeof metrics->last_error, "%s", text);
-    metrics->last_error_at_ms = now_ms();
+    metrics->last_error_at_ms = clock_wall_us() / 1000;
     (void)pthread_mutex_unlock(&metrics->lock);
 }
 

@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/command.h"
 #include "agent/metrics.h"
 #include "agent/text.h"
+#include "lib/clock.h"
 
 static void put_help(Text *text, const char *name, const char *type, const char *help)
 {
@@ -178,11 +178,8 @@ static void put_tables(Text *text, Metrics *m)
 static double blocked_seconds(Metrics *m)
 {
     int64_t since = atomic_load(&m->blocked_since_ms);
-    struct timespec now;
 
-    if (since == 0 || clock_gettime(CLOCK_MONOTONIC, &now) != 0)
-        return 0;
-    return (double)((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - since) / 1000;
+    return since ? (double)(clock_ms() - since) / 1000 : 0;
 }
 
 static void put_state_of_agent(Text *text, Metrics *m)

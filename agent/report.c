@@ -8,9 +8,9 @@
 #include "agent/report.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "agent/command.h"
+#include "lib/clock.h"
 
 json_t *report_text(const char *text)
 {
@@ -24,14 +24,6 @@ json_t *report_text(const char *text)
         ascii[i] = text[i] > 0 ? text[i] : '?';
     ascii[i] = '\0';
     return json_string(ascii);
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void add_state(void *context, const TableState *state)
@@ -134,11 +126,12 @@ json_t *report_make(const Config *config, const char *state, json_t *reasons, La
 {
     int64_t messages;
     json_t *tables = make_tables(lag, registry, metrics, &messages);
-    json_t *report = json_pack(
-        "{s:I, s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I}", "generated_at_ms", (json_int_t)now_ms(), "version",
-        AGENT_VERSION, "started_at_ms", (json_int_t)metrics->started_at_ms, "state", state, "ready",
-        json_array_size(reasons) == 0, "reasons", reasons, "tables", tables, "last_error",
-        make_error(metrics), "rows_loaded", (json_int_t)atomic_load(&metrics->rows_loaded));
+    json_t *report =
+        json_pack("{s:I, s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I}", "generated_at_ms",
+                  (json_int_t)clock_wall_us() / 1000, "version", AGENT_VERSION, "started_at_ms",
+                  (json_int_t)metrics->started_at_ms, "state", state, "ready", json_array_size(reasons) == 0,
+                  "reasons", reasons, "tables", tables, "last_error", make_error(metrics), "rows_loaded",
+                  (json_int_t)atomic_load(&metrics->rows_loaded));
 
     (void)json_object_set_new(report, "lag_messages", messages < 0 ? json_null() : json_integer(messages));
     (void)json_object_set_new(report, "kafka",

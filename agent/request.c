@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/producer.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 struct Requests {
@@ -68,13 +68,10 @@ static json_t *hex_json(WhSlice bytes)
 /* What every request has. NULL: out of memory, or a name is no UTF-8. */
 static json_t *begin_request(const char *kind, const TableSchema *table, const char *reason)
 {
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
     return json_pack("{s:s, s:I, s:o, s:o, s:s, s:I}", "kind", kind, "relation",
                      (json_int_t)table->schema.relation_oid, "schema", slice_json(table->schema.schema_name),
                      "table", slice_json(table->schema.table_name), "reason", reason, "sent_at",
-                     (json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+                     (json_int_t)clock_wall_us());
 }
 
 static Status send_text(Requests *requests, const TableSchema *table, const char *text, Error *error)

@@ -2,11 +2,11 @@
  * table_state.c - what tables do when they do not simply load; see table_state.h.
  */
 #include "agent/table_state.h"
+#include "lib/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 bool table_states_init(TableStates *states)
 {
@@ -25,14 +25,6 @@ const char *table_state_name(TableStateKind kind)
     static const char *const names[] = {"loading", "filling", "stopped"};
 
     return names[kind];
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* The list's order. */
@@ -83,7 +75,7 @@ static TableState *find(TableStates *states, const char *table, const char *code
 bool table_states_set(TableStates *states, const char *table, TableStateKind kind, const char *code,
                       const char *reason, const char *way_out)
 {
-    TableState new = {.kind = kind, .since_ms = now_ms()};
+    TableState new = {.kind = kind, .since_ms = clock_wall_us() / 1000};
     TableState *place;
     bool changed;
 

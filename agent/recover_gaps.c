@@ -90,7 +90,7 @@ void recovery_forget(Recovery *r, const char *topic, int32_t partition)
 
 static void close_gap(Recovery *r, OpenGap *gap)
 {
-    free(gap->storage_name);
+    free(gap->topic);
     free(gap->view_name);
     *gap = r->open[--r->open_count];
 }
@@ -192,12 +192,19 @@ static void compare_topic(void *context, const TableSchema *table)
         search->found = table;
 }
 
-/* Up to where the table is whole; 0: nowhere. */
-static Status ask_floor(Recovery *r, const char *storage_name, Version *floor, Error *error)
+/* The newest of the topic's schemas; NULL: none. */
+static const TableSchema *find_table(const Recovery *r, const char *topic)
 {
-    /* Its name is all that is known of a table that was read once. */
-    Target target = {.storage_name = (char *)storage_name};
-    Status status = truncate_whole(r->client, &target, floor, error);
+    Search search = {.topic = topic};
+
+    registry_each_table(r->registry, compare_topic, &search);
+    return search.found;
+}
+
+/* Up to where the table is whole; 0: nowhere. */
+static Status ask_floor(Recovery *r, const TableSchema *table, Version *floor, Error *error)
+{
+    Status status = truncate_whole(r->client, &table->target, floor, error);
 
     return clickhouse_exception_code(r->client) == UNKNOWN_TABLE ? STATUS_OK : status;
 }
@@ -207,7 +214,7 @@ static void open_gap(Recovery *r, const TableSchema *table, Version floor)
     OpenGap *grown = NULL;
 
     for (size_t i = 0; i < r->open_count; i++) {
-        if (strcmp(r->open[i].storage_name, table->target.storage_name) != 0)
+        if (strcmp(r->open[i].topic, table->topic) != 0)
             continue;
         r->open[i].floor = floor;
         return;
@@ -216,13 +223,12 @@ static void open_gap(Recovery *r, const TableSchema *table, Version floor)
     if (grown == NULL)
         return; /* it is shown for longer than it lasts */
     r->open = grown;
-    grown[r->open_count] =
-        (OpenGap){strdup(table->target.storage_name), strdup(table->target.view_name), floor};
-    if (grown[r->open_count].storage_name && grown[r->open_count].view_name) {
+    grown[r->open_count] = (OpenGap){strdup(table->topic), strdup(table->target.view_name), floor};
+    if (grown[r->open_count].topic && grown[r->open_count].view_name) {
         r->open_count++;
         return;
     }
-    free(grown[r->open_count].storage_name);
+    free(grown[r->open_count].topic);
     free(grown[r->open_count].view_name);
 }
 
@@ -234,7 +240,7 @@ static Status ask_for_snapshot(Recovery *r, const TableSchema *table, const char
     if (table_states_set(&r->metrics->tables, table->target.view_name, TABLE_FILLING, GAP_CODE, reason,
                          way_out))
         log_warning("table %s: %s; a snapshot is asked for", table->target.view_name, reason);
-    status = ask_floor(r, table->target.storage_name, &floor, error);
+    status = ask_floor(r, table, &floor, error);
     if (status == STATUS_OK)
         status = requests_snapshot(r->requests, table, REQUEST_AFTER_NOW, reason, error);
     if (status == STATUS_OK) {
@@ -252,20 +258,19 @@ static Status ask_for_snapshot(Recovery *r, const TableSchema *table, const char
 /* All gaps of one topic that can be measured now, with one request. false: to be done again. */
 static bool fill_topic(Recovery *r, Consumer *consumer, Gap *gaps, size_t count, int64_t now_ms)
 {
-    Search search = {.topic = gaps[0].waiting->topic};
+    const TableSchema *table = find_table(r, gaps[0].waiting->topic);
     char reason[TABLE_REASON_BYTES] = "";
     bool ok = true;
     Error error;
 
-    registry_each_table(r->registry, compare_topic, &search);
     for (size_t i = 0; i < count && reason[0] == '\0'; i++)
         if (gaps[i].is_gap)
             describe(&gaps[i], reason, sizeof reason);
     /* A topic without a table is one of control events: what is lost of them is news of yesterday. */
-    if (reason[0] && search.found && ask_for_snapshot(r, search.found, reason, &error) != STATUS_OK)
+    if (reason[0] && table && ask_for_snapshot(r, table, reason, &error) != STATUS_OK)
         return false;
     for (size_t i = 0; i < count; i++) {
-        if (gaps[i].is_gap && search.found) {
+        if (gaps[i].is_gap && table) {
             int64_t lost = gaps[i].start.start - gaps[i].from;
 
             atomic_fetch_add(&r->metrics->gaps, 1);
@@ -332,8 +337,9 @@ void recovery_watch_gaps(Recovery *r, int64_t now_ms)
     r->look_at_ms = now_ms + LOOK_EVERY_MS;
     for (size_t i = r->open_count; i-- > 0;) {
         OpenGap *gap = &r->open[i];
+        const TableSchema *table = find_table(r, gap->topic);
 
-        if (ask_floor(r, gap->storage_name, &floor, &error) != STATUS_OK || floor <= gap->floor)
+        if (table == NULL || ask_floor(r, table, &floor, &error) != STATUS_OK || floor <= gap->floor)
             continue;
         log_info("table %s is whole again", gap->view_name);
         table_states_clear(&r->metrics->tables, gap->view_name, GAP_CODE);

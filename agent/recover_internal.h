@@ -21,7 +21,7 @@ typedef struct Waiting {
 
 /* A table of which something was lost, until a snapshot has filled it again. */
 typedef struct OpenGap {
-    char *storage_name;
+    char *topic;
     char *view_name;
     Version floor; /* the table's highest truncate or sweep when the snapshot was asked for */
 } OpenGap;

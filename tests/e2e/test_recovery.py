@@ -92,8 +92,11 @@ def gap_states(agent):
     return re.findall(r'walhouse_agent_table_state\{table="([^"]*)",state="([^"]*)",code="gap"\} 1', agent.get("/metrics")[1])
 
 
-def test_a_gap_is_shown_and_healed(line):
+@pytest.mark.parametrize("database", ["", "elsewhere"])
+def test_a_gap_is_shown_and_healed(line, database):
     """Retention is faster than the agent: it says so, asks for a snapshot, and reads on with what there is."""
+    view = f"{database}.orders" if database else "orders"
+    line.settings = f"[table public.orders]\ndatabase = {database}\n" if database else ""
     agent = line.agent()
     line.produce(count=1000)
     line.loaded(agent)
@@ -106,8 +109,8 @@ def test_a_gap_is_shown_and_healed(line):
     line.produce(count=100, first=2001, lsn=0x3000000)
     line.loaded(agent)
     assert agent.metric("gaps_total") == 2 and agent.metric("gap_messages_total") == 200
-    assert gap_states(agent) == [("orders", "filling")]
-    assert line.rows("SELECT count() FROM orders") == [[1000 + 500 - 200 + 100]]
+    assert [state for _, state in gap_states(agent)] == ["filling"]
+    assert line.rows(f"SELECT count() FROM {view}") == [[1000 + 500 - 200 + 100]]
     requests = [json.loads(value) for _, value, _ in line.stack.consume(f"{line.name}.__requests")]
     assert requests and all(r["kind"] == "snapshot" and (r["schema"], r["table"]) == ("public", "orders") for r in requests)
     # The snapshot comes, and its sweep.
@@ -115,7 +118,7 @@ def test_a_gap_is_shown_and_healed(line):
     line.produce("truncate", count=1, lsn=0x4000000 - 1)
     line.stack.until(lambda: not gap_states(agent), 30, "the table is whole again")
     line.loaded(agent)
-    assert line.rows("SELECT count() FROM orders") == [[1600]]
+    assert line.rows(f"SELECT count() FROM {view}") == [[1600]]
 
 
 def test_a_gap_is_asked_about_once(line):

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { advance, ageAt, health, openFeed, STALE_AFTER_MS, type Feed } from "./feed";
+import { advance, ageAt, health, isMissingTable, openFeed, STALE_AFTER_MS, type Feed } from "./feed";
 import { emptyAnswer, GENERATED_AT_MS, MISSING_TABLE, sampleAnswer } from "./sample";
 
 const T0 = 5_000_000;
@@ -81,5 +81,13 @@ describe("ageAt", () => {
     expect(ageAt(feed, GENERATED_AT_MS + 50, T0)).toBe(0);
     expect(ageAt(feed, null, T0)).toBeNull();
     expect(ageAt(openFeed(T0), 1, T0)).toBeNull();
+  });
+});
+
+describe("isMissingTable", () => {
+  it("knows the code where a long message was cut before its name", () => {
+    expect(isMissingTable("HTTP 404: Code: 60. DB::Exception: Unknown table expression identifier 'orders' in scope SELECT coun")).toBe(true);
+    expect(isMissingTable("HTTP 500: Code: 601. DB::Exception: another thing")).toBe(false);
+    expect(isMissingTable(undefined)).toBe(false);
   });
 });

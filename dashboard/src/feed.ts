@@ -81,9 +81,9 @@ export function health(feed: Feed, now_ms: number): Health {
   };
 }
 
-// ClickHouse's words for a table that is not there: no row of it has ever arrived, which is an empty shop and no fault.
+// ClickHouse's code for a table that is not there (its name may be cut off a long message): no row of it has ever arrived, which is an empty shop and no fault.
 export function isMissingTable(error: string | undefined): boolean {
-  return error !== undefined && /UNKNOWN_TABLE|UNKNOWN_DATABASE/.test(error);
+  return error !== undefined && /Code: (60|81)\b/.test(error);
 }
 
 // The age, at now_ms, of something the agent dated by its own clock.

@@ -63,7 +63,7 @@ describe("shop and dashboard", { timeout: 6 * TEST_TIMEOUT_MS }, () => {
     await eventually(() => isLive(page));
     const [[orders]] = await stack.postgres("SELECT count(*) FROM orders");
     if (orders === "0") {
-      // Until the warehouse has the table there is a dash.
+      // A table that is not there yet has no rows.
       await eventually(async () => assert.equal(await textOf(page, "orders-total"), "0"));
       assert.match(await page.innerText("main"), /The first one placed in the shop appears here/);
     }

@@ -197,7 +197,8 @@ class Stack:
         """Every message of a topic as (key, value, headers)."""
         out = subprocess.run(["kcat", "-b", self.env["KAFKA_BROKERS"], "-t", topic, "-C", "-e", "-q", "-J"], check=True,
                              timeout=30, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
-        messages = [json.loads(line) for line in out.decode(errors="replace").splitlines()]
+        # Not splitlines(): the bytes of a broken message may be any of the line ends that Unicode knows.
+        messages = [json.loads(line.decode(errors="replace")) for line in out.split(b"\n") if line]
         return [(m.get("key"), m.get("payload"), dict(zip(m.get("headers", [])[::2], m.get("headers", [])[1::2])))
                 for m in messages]
 

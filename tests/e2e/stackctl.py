@@ -118,7 +118,8 @@ class Stack:
             raise AssertionError(f"{query}: {error.code} {error.read().decode(errors='replace')}") from None
 
     def clickhouse_rows(self, query, **settings):
-        return [json.loads(line) for line in self.clickhouse(query + " FORMAT JSONCompactEachRow", **settings).splitlines()]
+        rows = self.clickhouse(query + " FORMAT JSONCompactEachRow", **settings)
+        return [json.loads(row) for row in rows.split("\n") if row]
 
     def columns(self, table, schema="public"):
         """Name and type of each column, domains as their base type, without lengths and precisions."""

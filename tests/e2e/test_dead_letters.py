@@ -46,7 +46,7 @@ def dlq(line, *arguments, status=0, config=None):
 
 
 def listed(line, *arguments):
-    return [json.loads(row) for row in dlq(line, "list", "--json", *arguments)[0].splitlines()]
+    return [json.loads(row) for row in dlq(line, "list", "--json", *arguments)[0].split("\n") if row]
 
 
 def refuse(line, condition):

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "agent/check.h"
-#include "agent/dlq_select.h"
 #include "agent/kafka_config.h"
+#include "agent/schema_scan.h"
 #include "extension/common/schema.h"
 
 #define ASK_MS 10000
@@ -149,7 +149,8 @@ static void check_group(KafkaCheck *k)
 static void check_schemas(KafkaCheck *k)
 {
     Error error = {""};
-    Registry *registry = dlq_read_registry(k->config, &error);
+    bool exists;
+    Registry *registry = schema_scan(k->config, &exists, NULL, NULL, &error);
 
     if (registry == NULL) {
         check_wrong(k->check, DENIED_TO_DO, "the schema topic cannot be read: %s", error.text);

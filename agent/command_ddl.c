@@ -14,8 +14,7 @@
 #include "agent/ddl.h"
 #include "agent/history.h"
 #include "agent/registry.h"
-#include "agent/topic_scan.h"
-#include "extension/common/lease.h"
+#include "agent/schema_scan.h"
 
 typedef struct Listing {
     const char *only; /* schema.table; NULL: all */
@@ -25,21 +24,13 @@ typedef struct Listing {
     bool failed;
 } Listing;
 
-static Status take_schema(void *context, const MessageView *message, Error *error)
+static void refuse_schema(void *context, int64_t offset, const Error *why)
 {
     Listing *listing = context;
-    const TableSchema *added;
-    Status status;
 
-    if (wh_lease_is_key(message->key))
-        return STATUS_OK;
-    status = registry_add(listing->registry, message->value.data, message->value.size, &added, error);
-    if (status != STATUS_REJECT)
-        return status;
-    (void)fprintf(stderr, "walhouse-agent: the schema at offset %lld cannot be read: %s\n",
-                  (long long)message->offset, error->text);
+    (void)fprintf(stderr, "walhouse-agent: the schema at offset %lld cannot be read: %s\n", (long long)offset,
+                  why->text);
     listing->failed = true;
-    return STATUS_OK;
 }
 
 static bool is_wanted(const Listing *listing, const WhSchema *schema)
@@ -126,17 +117,17 @@ static void look_for_strangers(const Listing *listing, const Rules *rules)
 
 static Status list(const Config *config, Listing *listing, Error *error)
 {
-    char topic[WH_TOPIC_BYTES_MAX + 1];
     bool exists;
     Status status;
 
-    (void)snprintf(topic, sizeof topic, "%.200s.__schema", config->kafka_topic_prefix);
-    status = topic_scan(config, topic, &exists, take_schema, listing, error);
-    if (status == STATUS_OK && !exists)
-        return status_fail(error, STATUS_FATAL, "there is no topic %s: has the pipeline sent anything yet?",
-                           topic);
-    if (status == STATUS_OK)
-        status = registry_use_rules(listing->registry, config->rules, error);
+    listing->registry = schema_scan(config, &exists, refuse_schema, listing, error);
+    if (listing->registry == NULL)
+        return STATUS_FATAL;
+    if (!exists)
+        return status_fail(error, STATUS_FATAL,
+                           "there is no topic %.200s.__schema: has the pipeline sent anything yet?",
+                           config->kafka_topic_prefix);
+    status = registry_use_rules(listing->registry, config->rules, error);
     if (status != STATUS_OK)
         return status;
     registry_each_table(listing->registry, print_table, listing);
@@ -148,17 +139,15 @@ static Status list(const Config *config, Listing *listing, Error *error)
 
 int command_ddl(const Config *config, int argc, char **argv)
 {
-    Listing listing = {.only = argc > 1 ? argv[1] : NULL, .config = config, .registry = registry_new(config)};
-    Error error = {"out of memory"};
-    Status status = STATUS_FATAL;
+    Listing listing = {.only = argc > 1 ? argv[1] : NULL, .config = config};
+    Error error;
+    Status status;
 
     if (argc > 2) {
-        registry_free(listing.registry);
         (void)fprintf(stderr, "walhouse-agent: ddl takes one table, as public.orders (see --help)\n");
         return EXIT_USAGE;
     }
-    if (listing.registry)
-        status = list(config, &listing, &error);
+    status = list(config, &listing, &error);
     registry_free(listing.registry);
     if (status != STATUS_OK)
         (void)fprintf(stderr, "walhouse-agent: %s\n", error.text);

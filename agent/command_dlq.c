@@ -18,6 +18,7 @@
 #include "agent/dlq_mirror.h"
 #include "agent/dlq_select.h"
 #include "agent/dlq_show.h"
+#include "agent/schema_scan.h"
 #include "agent/topic_scan.h"
 #include "lib/clock.h"
 
@@ -325,13 +326,14 @@ int command_dlq(const Config *config, int argc, char **argv)
     Job job = {.config = config};
     Error error = {""};
     int result = EXIT_TROUBLE;
+    bool exists;
 
     if (!dlq_options_parse(&job.options, config->kafka_topic_prefix, clock_wall_us(), argc, argv, &error)) {
         (void)complain("dlq: ", &error);
         return EXIT_USAGE;
     }
     job.client = clickhouse_open(config, &error);
-    job.registry = job.client ? dlq_read_registry(config, &error) : NULL;
+    job.registry = job.client ? schema_scan(config, &exists, NULL, NULL, &error) : NULL;
     if (job.registry &&
         dlq_select(&job.selection, config, &job.options, job.registry, job.client, &error) == STATUS_OK)
         result = act(&job);

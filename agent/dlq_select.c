@@ -15,34 +15,6 @@
 #define UNKNOWN_TABLE      60
 #define UNKNOWN_DATABASE   81
 
-/* ---- schemas ---- */
-
-static Status take_schema(void *context, const MessageView *message, Error *error)
-{
-    const TableSchema *added;
-    Status status = registry_add(context, message->value.data, message->value.size, &added, error);
-
-    /* A schema that cannot be read is nobody's trouble here, and leases are none. */
-    return status == STATUS_FATAL ? status : STATUS_OK;
-}
-
-Registry *dlq_read_registry(const Config *config, Error *error)
-{
-    Registry *registry = registry_new(config);
-    char topic[WH_TOPIC_BYTES_MAX + 1];
-    bool exists;
-
-    (void)snprintf(topic, sizeof topic, "%.200s.__schema", config->kafka_topic_prefix);
-    if (registry == NULL) {
-        (void)status_fail(error, STATUS_FATAL, "out of memory");
-        return NULL;
-    }
-    if (topic_scan(config, topic, &exists, take_schema, registry, error) == STATUS_OK)
-        return registry;
-    registry_free(registry);
-    return NULL;
-}
-
 /* ---- letters ---- */
 
 typedef struct Reading {

@@ -33,9 +33,6 @@ typedef struct DlqSelection {
     Error states_error; /* why not */
 } DlqSelection;
 
-/* The schemas that the schema topic has. NULL: *error says why not. */
-Registry *dlq_read_registry(const Config *config, Error *error);
-
 /* dlq_selection_free() it, whatever the status is. */
 Status dlq_select(DlqSelection *selection, const Config *config, const DlqOptions *options,
                   Registry *registry, ClickHouse *client, Error *error);

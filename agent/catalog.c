@@ -74,14 +74,6 @@ static Status ask(ClickHouse *client, Text *sql, const char **body, size_t *size
     return status;
 }
 
-static bool read_version(const char *digits, Version *version)
-{
-    *version = 0;
-    for (; *digits >= '0' && *digits <= '9'; digits++)
-        *version = *version * 10 + (Version)(*digits - '0');
-    return *digits == '\0';
-}
-
 static bool take_row(json_t *json, CatalogRow *row)
 {
     const char *fingerprint = json_string_value(json_array_get(json, 1));
@@ -94,7 +86,7 @@ static bool take_row(json_t *json, CatalogRow *row)
     if (fingerprint == NULL || version == NULL || !row->database || !row->view || !row->storage)
         return false;
     row->fingerprint = strtoull(fingerprint, NULL, 16);
-    return read_version(version, &row->version);
+    return *version_parse(version, &row->version) == '\0';
 }
 
 static Status take_rows(Catalog *catalog, Error *error)

@@ -20,8 +20,7 @@ static void compare_layout(RulesCheck *r, const Target *target)
     Error error;
 
     if (layout_compare(r->client, target, &differences, &error) == STATUS_OK && differences.size > 0)
-        check_wrong(r->check, LAYOUT_WAY_OUT, "%s keeps the layout that it was made with: %s",
-                    target->storage_name, differences.data);
+        check_wrong(r->check, LAYOUT_WAY_OUT, "%s", differences.data);
     text_free(&differences);
 }
 

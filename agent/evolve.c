@@ -11,7 +11,6 @@
 #include "lib/log.h"
 
 #define LOOK_AGAIN_MS 5000
-#define ROUNDS_MAX    10 /* others may change the same things meanwhile */
 
 Evolve *evolve_new(const Config *config, ClickHouse *client, Metrics *metrics, Requests *requests)
 {
@@ -69,7 +68,7 @@ static Status show(Evolve *evolve, const char *database, const char *view, Error
     Status status = STATUS_OK;
     bool again = true;
 
-    for (int round = 0; round < ROUNDS_MAX && status == STATUS_OK && again; round++) {
+    for (int round = 0; round < EVOLVE_ROUNDS_MAX && status == STATUS_OK && again; round++) {
         const CatalogRow *shown = catalog_view(&evolve->catalog, database, view);
         uint64_t fingerprint = shown ? shown->fingerprint : 0;
 

@@ -15,8 +15,6 @@
 #include "agent/plan.h"
 #include "lib/log.h"
 
-#define ROUNDS_MAX 10 /* others may change the same things meanwhile */
-
 static Status run(Evolve *evolve, Text *sql, Error *error)
 {
     Status status = sql->failed ? status_fail(error, STATUS_RETRY, "out of memory")
@@ -238,7 +236,7 @@ Status evolve_fit_storage(Evolve *evolve, TableSchema *table, Error *error)
     storage_append_identity(&identity, source, table->schema.relation_oid, &table->target);
     if (status == STATUS_OK && identity.failed)
         status = status_fail(error, STATUS_RETRY, "out of memory");
-    for (int round = 0; round < ROUNDS_MAX && status == STATUS_OK && !done; round++)
+    for (int round = 0; round < EVOLVE_ROUNDS_MAX && status == STATUS_OK && !done; round++)
         status = fit_once(evolve, &table->target, identity.data, &done, error);
     text_free(&identity);
     if (status == STATUS_OK && !done)

@@ -12,6 +12,7 @@
 #include "agent/evolve.h"
 
 #define EVOLVE_CODE_NEW_TABLE "new_storage"
+#define EVOLVE_ROUNDS_MAX     10 /* others may change the same things meanwhile */
 
 /* A schema whose storage table is not whole yet. */
 typedef struct Waiting {

@@ -48,47 +48,16 @@ static Status remember_waiting(Evolve *evolve, TableSchema *table, Version versi
     return STATUS_OK;
 }
 
-/* Of the agent's own notes about the storage table that the view shows. */
-static void append_noted(Text *sql, const Evolve *evolve, const CatalogRow *shown, const char *notes)
-{
-    Text name = {0};
-
-    if (strcmp(shown->database, evolve->config->clickhouse_database) != 0)
-        text_appendf(&name, "%s.", shown->database);
-    text_append(&name, shown->storage, strlen(shown->storage));
-    text_appendf(sql, ", (SELECT max(version) FROM `%s` WHERE table = ", notes);
-    if (name.failed)
-        sql->failed = true;
-    else
-        text_append_literal(sql, name.data, name.size);
-    text_append(sql, ")", 1);
-    text_free(&name);
-}
-
-/*
- * The highest version that went to the storage table that the view shows: of a row, a truncate or a sweep.
- * *gone: there is no such table any more.
- */
+/* *gone: there is no such storage table any more. */
 static Status newest_shown(Evolve *evolve, const CatalogRow *shown, Version *newest, bool *gone, Error *error)
 {
-    const char *body = "";
-    Text sql = {0};
-    Status status;
+    /* These names are all that is known of it, and all that is asked for. */
+    const Target storage = {.database = (char *)(uintptr_t)shown->database,
+                            .storage_name = (char *)(uintptr_t)shown->storage,
+                            .own_database =
+                                strcmp(shown->database, evolve->config->clickhouse_database) != 0};
+    Status status = truncate_newest(evolve->client, &storage, newest, error);
 
-    text_appendf(&sql, "SELECT toString(greatest((SELECT max(`_version`) FROM ");
-    text_append_identifier(&sql, shown->database, strlen(shown->database));
-    text_append(&sql, ".", 1);
-    text_append_identifier(&sql, shown->storage, strlen(shown->storage));
-    text_append(&sql, ")", 1);
-    append_noted(&sql, evolve, shown, "_walhouse_truncates");
-    append_noted(&sql, evolve, shown, "_walhouse_sweeps");
-    text_appendf(&sql, "))");
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(evolve->client, NULL, sql.data, &body, NULL, error);
-    text_free(&sql);
-    *newest = 0;
-    for (; status == STATUS_OK && *body >= '0' && *body <= '9'; body++)
-        *newest = *newest * 10 + (Version)(*body - '0');
     *gone = clickhouse_exception_code(evolve->client) == UNKNOWN_TABLE;
     return *gone ? STATUS_OK : status;
 }

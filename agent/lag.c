@@ -2,10 +2,11 @@
  * lag.c - how far the group is behind; see lag.h.
  */
 #include "agent/lag.h"
-#include "lib/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/clock.h"
 
 #define KEPT_MS    2000
 #define UNKNOWN_MS 5000 /* a broker that is away makes each question wait */

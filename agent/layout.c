@@ -89,14 +89,15 @@ Status layout_compare(ClickHouse *client, const Target *target, Text *difference
     status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
                         : clickhouse_query(client, NULL, sql.data, &body, &size, error);
     text_free(&sql);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && size > 0) {
+        text_appendf(differences, "%s keeps the layout that it was made with: ", target->storage_name);
         text_append(differences, body, size);
+    }
     return status;
 }
 
 void layout_tell(ClickHouse *client, TableStates *states, const Target *target)
 {
-    Text reason = {0};
     Text differences = {0};
     Error error;
 
@@ -105,13 +106,8 @@ void layout_tell(ClickHouse *client, TableStates *states, const Target *target)
                     error.text);
     else if (differences.size == 0)
         table_states_clear(states, target->view_name, CODE_RULES);
-    else {
-        text_appendf(&reason, "%s keeps the layout that it was made with: %s", target->storage_name,
-                     differences.data);
-        if (!reason.failed && table_states_set(states, target->view_name, TABLE_LOADING, CODE_RULES,
-                                               reason.data, LAYOUT_WAY_OUT))
-            log_warning("table %s: %s", target->view_name, reason.data);
-    }
+    else if (!differences.failed && table_states_set(states, target->view_name, TABLE_LOADING, CODE_RULES,
+                                                     differences.data, LAYOUT_WAY_OUT))
+        log_warning("table %s: %s", target->view_name, differences.data);
     text_free(&differences);
-    text_free(&reason);
 }

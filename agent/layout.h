@@ -17,8 +17,9 @@
     "set the rule to what the table has; or stop the agents, drop or rename the table in ClickHouse, start " \
     "them and take a snapshot"
 
-/* "partition_by is id % 4, and not id % 8": appends nothing where all is as it should be, or the table is not
- * there. Check differences->failed. Statuses as clickhouse_query(). */
+/* "_orders keeps the layout that it was made with: partition_by is id % 4, and not id % 8": appends nothing
+ * where all is as it should be, or the table is not there. Check differences->failed. Statuses as
+ * clickhouse_query(). */
 Status layout_compare(ClickHouse *client, const Target *target, Text *differences, Error *error);
 
 /* Sets or takes back the state `rules` of a table that is loaded. What ClickHouse cannot answer is not told.

@@ -2,10 +2,11 @@
  * metrics.c - what the agent counts; see metrics.h. Its form for Prometheus is metrics_render.c's.
  */
 #include "agent/metrics.h"
-#include "lib/clock.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "lib/clock.h"
 
 const char *reason_code(Reason reason)
 {

@@ -2,11 +2,12 @@
  * table_state.c - what tables do when they do not simply load; see table_state.h.
  */
 #include "agent/table_state.h"
-#include "lib/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/clock.h"
 
 bool table_states_init(TableStates *states)
 {

@@ -234,9 +234,7 @@ static Status ask_version(ClickHouse *client, Text *sql, Version *version, Error
     const char *body = "";
     Status status = ask(client, sql, &body, error);
 
-    *version = 0;
-    for (int i = 0; status == STATUS_OK && body[i] >= '0' && body[i] <= '9'; i++)
-        *version = *version * 10 + (Version)(body[i] - '0');
+    (void)version_parse(status == STATUS_OK ? body : "", version);
     return status;
 }
 
@@ -261,4 +259,24 @@ Status truncate_whole(ClickHouse *client, const Target *target, Version *whole, 
     text_appendf(&sql, " AND bitAnd(bitShiftRight(version, 48), toUInt128(7)) = 6 GROUP BY version "
                        "HAVING uniqExact(partition) >= max(partitions)))))");
     return ask_version(client, &sql, whole, error);
+}
+
+static void append_newest_note(Text *sql, const char *notes, const Target *target)
+{
+    text_appendf(sql, ", (SELECT max(version) FROM `%s` WHERE table = ", notes);
+    target_append_state_name(sql, target);
+    text_append(sql, ")", 1);
+}
+
+Status truncate_newest(ClickHouse *client, const Target *target, Version *newest, Error *error)
+{
+    Text sql = {0};
+
+    text_appendf(&sql, "SELECT toString(greatest((SELECT max(`_version`) FROM ");
+    target_append_storage(&sql, target);
+    text_append(&sql, ")", 1);
+    append_newest_note(&sql, "_walhouse_truncates", target);
+    append_newest_note(&sql, "_walhouse_sweeps", target);
+    text_appendf(&sql, "))");
+    return ask_version(client, &sql, newest, error);
 }

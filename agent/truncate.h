@@ -60,6 +60,9 @@ Status truncate_floor(ClickHouse *client, const TableSchema *table, Version *flo
  */
 Status truncate_whole(ClickHouse *client, const Target *target, Version *whole, Error *error);
 
+/* The highest version that went to the storage table: of a row, a truncate or a sweep; 0: none. */
+Status truncate_newest(ClickHouse *client, const Target *target, Version *newest, Error *error);
+
 /* The statements, for truncate_apply() and for tests. Check text->failed. */
 void truncate_note_statement(Text *text, const TableSchema *table, const Truncate *truncate);
 void truncate_marker_statement(Text *text, const TableSchema *table, const Truncate *truncate);

@@ -49,4 +49,13 @@ static inline void version_print(Version version, char text[VERSION_DIGITS_MAX +
     text[count] = '\0';
 }
 
+/* Reads what version_print() and ClickHouse print; returns where the digits end. No digits: 0. */
+static inline const char *version_parse(const char *text, Version *version)
+{
+    *version = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        *version = *version * 10 + (Version)(*text - '0');
+    return text;
+}
+
 #endif

@@ -278,6 +278,8 @@ int pipeline_prepare(Pipeline *p, struct pollfd *fds)
     if ((p->flow.has_chunk || p->stopping || p->reader.state != WAL_READER_STREAMING) &&
         now + BLOCKED_WAIT_MS < until)
         until = now + BLOCKED_WAIT_MS;
+    if ((p->flow.has_chunk || !schema_topic_is_ready(p->schemas)) && schema_topic_due_ms(p->schemas) < until)
+        until = schema_topic_due_ms(p->schemas);
     return until > now ? (int)(until - now) : 0;
 }
 

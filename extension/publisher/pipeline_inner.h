@@ -39,7 +39,8 @@ struct Pipeline {
     Feed feed;
     bool kafka_is_away;
     char kafka_reason[256];
-    int64_t delivery_ms; /* when Kafka last acknowledged anything, or nothing was in flight */
+    int64_t leaderless_ms; /* since when a new topic has no leaders; 0: none waits for them */
+    int64_t delivery_ms;   /* when Kafka last acknowledged anything, or nothing was in flight */
     bool heartbeat_in_flight;
     int64_t position_ms; /* when the last record was sent */
     int64_t heartbeat_at_ms;

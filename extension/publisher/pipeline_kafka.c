@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-#define STALL_MS 10000 /* without any acknowledgement: Kafka is away */
+#define STALL_MS      10000 /* without any acknowledgement: Kafka is away */
+#define LEADERLESS_MS 2000  /* a new topic without leaders: likewise */
 
 static void kafka_is_back(Pipeline *p)
 {
@@ -48,12 +49,30 @@ static void handle_delivery(Pipeline *p, const ProducerEvent *event)
     }
 }
 
+/* Leaders come a moment after their topic; where they do not, Kafka is away. */
+static void note_topic_answer(Pipeline *p, const ProducerEvent *event)
+{
+    switch (event->kind) {
+    case PRODUCER_TOPIC_LEADERLESS:
+        if (p->leaderless_ms == 0)
+            p->leaderless_ms = p->now_ms;
+        if (p->now_ms - p->leaderless_ms > LEADERLESS_MS)
+            kafka_went_away(p, event->text);
+        return;
+    case PRODUCER_TOPIC_FAILED:
+        if (event->retriable)
+            kafka_went_away(p, event->text);
+        break;
+    default:
+        kafka_is_back(p);
+        break;
+    }
+    p->leaderless_ms = 0;
+}
+
 static void handle_topic_answer(Pipeline *p, const ProducerEvent *event)
 {
-    if (event->kind != PRODUCER_TOPIC_FAILED)
-        kafka_is_back(p);
-    else if (event->retriable)
-        kafka_went_away(p, event->text);
+    note_topic_answer(p, event);
     if (produce_tag_kind(event->tag) == PRODUCE_TAG_TOPIC)
         (void)schema_topic_handle(p->schemas, event, p->now_ms, &p->failure);
     else
@@ -91,7 +110,9 @@ void take_producer_event(void *context, const ProducerEvent *event)
         /* One broker's trouble is a reason, not a state. */
         (void)snprintf(p->kafka_reason, sizeof p->kafka_reason, "%s", event->text);
         break;
+    case PRODUCER_TOPIC_CREATED:
     case PRODUCER_TOPIC_READY:
+    case PRODUCER_TOPIC_LEADERLESS:
     case PRODUCER_TOPIC_FAILED:
     case PRODUCER_TOPIC_PARTITIONS:
         handle_topic_answer(p, event);

@@ -13,31 +13,19 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <librdkafka/rdkafka.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include "produce_internal.h"
 #include "properties.h"
 
-/* A record may be this much larger in its batch than its value: key, record and batch heads. */
-#define RECORD_OVERHEAD_BYTES    1048576u
-#define ADMIN_REQUEST_TIMEOUT_MS 10000
-#define TOPICS_MAX               65536
-#define COMPACTED_SEGMENT_BYTES  "16777216"
+#define TOPICS_MAX 65536
 
 static_assert(sizeof(void *) >= sizeof(uint64_t), "tags travel as opaque pointers");
-
-struct Producer {
-    rd_kafka_t *handle;
-    rd_kafka_queue_t *events;
-    int wake[2]; /* read end, write end */
-    rd_kafka_topic_t **topics;
-    size_t topic_count;
-    size_t topic_capacity;
-};
 
 /* ---- settings ---- */
 
@@ -231,6 +219,24 @@ static void fill_failure(ProducerEvent *out, const rd_kafka_message_t *message, 
     }
 }
 
+/*
+ * librdkafka takes a message for delivered when a later one of its partition is, as a broker should refuse
+ * that one. A broker that has nothing of this producer in the partition yet takes any (KAFKA-15591): where
+ * the first was refused, as the leader was new, it is lost. A delivery that a broker answered for has an
+ * offset.
+ */
+static void fill_unproven(ProducerEvent *out, const rd_kafka_message_t *message, char *text, size_t text_size)
+{
+    out->kind = PRODUCER_DELIVERY_FAILED;
+    out->topic = rd_kafka_topic_name(message->rkt);
+    out->text = text;
+    (void)snprintf(text, text_size,
+                   "topic \"%s\" partition %" PRId32
+                   ": a later message was taken, and what became of this one is "
+                   "not known; it is sent again",
+                   out->topic, message->partition);
+}
+
 static void handle_deliveries(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
 {
     const rd_kafka_message_t *message;
@@ -242,6 +248,8 @@ static void handle_deliveries(rd_kafka_event_t *event, ProducerHandler *handler,
 
         if (message->err)
             fill_failure(&out, message, text, sizeof text);
+        else if (message->offset < 0)
+            fill_unproven(&out, message, text, sizeof text);
         handler(context, &out);
     }
 }
@@ -264,92 +272,6 @@ static void handle_error(Producer *producer, rd_kafka_event_t *event, ProducerHa
         (void)snprintf(line, sizeof line, "%.*s", (int)(end ? end - text : (ptrdiff_t)strlen(text)), text);
         handler(context, &(ProducerEvent){.kind = PRODUCER_TROUBLE, .text = line});
     }
-}
-
-/* Could the same request succeed later without anybody changing a setting? */
-static bool admin_error_is_retriable(rd_kafka_resp_err_t code)
-{
-    switch (code) {
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
-    case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
-    case RD_KAFKA_RESP_ERR_INVALID_REQUEST:
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-    case RD_KAFKA_RESP_ERR__INVALID_ARG:
-    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
-        return false;
-    default:
-        /* INVALID_REPLICATION_FACTOR too: the other brokers may be on their way. */
-        return true;
-    }
-}
-
-static void handle_admin_failure(rd_kafka_event_t *event, rd_kafka_resp_err_t code, const char *what,
-                                 const char *text, ProducerHandler *handler, void *context)
-{
-    char line[256];
-
-    (void)snprintf(line, sizeof line, "%s: %s", what, text ? text : rd_kafka_err2str(code));
-    handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_FAILED,
-                                      .retriable = admin_error_is_retriable(code),
-                                      .name_is_taken = code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
-                                      .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event),
-                                      .text = line});
-}
-
-static void handle_created(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
-{
-    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
-    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    const rd_kafka_topic_result_t **topics;
-    size_t count = 0;
-    char what[300];
-
-    if (code) {
-        handle_admin_failure(event, code, "could not create a topic", rd_kafka_event_error_string(event),
-                             handler, context);
-        return;
-    }
-    topics = rd_kafka_CreateTopics_result_topics(result, &count);
-    for (size_t i = 0; i < count; i++) {
-        code = rd_kafka_topic_result_error(topics[i]);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
-            handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_READY,
-                                              .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event)});
-            continue;
-        }
-        (void)snprintf(what, sizeof what, "could not create topic \"%s\"",
-                       rd_kafka_topic_result_name(topics[i]));
-        handle_admin_failure(event, code, what, rd_kafka_topic_result_error_string(topics[i]), handler,
-                             context);
-    }
-}
-
-static void handle_described(rd_kafka_event_t *event, ProducerHandler *handler, void *context)
-{
-    const rd_kafka_DescribeTopics_result_t *result = rd_kafka_event_DescribeTopics_result(event);
-    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    const rd_kafka_TopicDescription_t **topics = NULL;
-    const rd_kafka_error_t *error;
-    size_t count = 0, partitions = 0;
-
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        topics = rd_kafka_DescribeTopics_result_topics(result, &count);
-        if (count != 1)
-            code = RD_KAFKA_RESP_ERR_UNKNOWN;
-        else if ((error = rd_kafka_TopicDescription_error(topics[0])) != NULL)
-            code = rd_kafka_error_code(error);
-    }
-    if (code) {
-        handle_admin_failure(event, code, "could not ask for a topic's partitions", NULL, handler, context);
-        return;
-    }
-    (void)rd_kafka_TopicDescription_partitions(topics[0], &partitions);
-    handler(context, &(ProducerEvent){.kind = PRODUCER_TOPIC_PARTITIONS,
-                                      .partitions = (int32_t)partitions,
-                                      .tag = (uint64_t)(uintptr_t)rd_kafka_event_opaque(event)});
 }
 
 static void drain_wake_pipe(Producer *producer)
@@ -380,10 +302,13 @@ bool producer_poll(Producer *producer, ProducerHandler *handler, void *context, 
             log_line(event);
             break;
         case RD_KAFKA_EVENT_CREATETOPICS_RESULT:
-            handle_created(event, handler, context);
+            produce_handle_created(event, handler, context);
             break;
         case RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT:
-            handle_described(event, handler, context);
+            produce_handle_described(event, handler, context);
+            break;
+        case RD_KAFKA_EVENT_LISTOFFSETS_RESULT:
+            produce_handle_leaders(event, handler, context);
             break;
         default:
             break;
@@ -492,59 +417,4 @@ ProduceResult producer_send_with_headers(Producer *producer, ProduceTopic *topic
     /* The list is librdkafka's only when the message was taken. */
     rd_kafka_headers_destroy(list);
     return send_failed(rkt, code, failure);
-}
-
-static rd_kafka_AdminOptions_t *admin_options(Producer *producer, rd_kafka_admin_op_t operation, uint64_t tag)
-{
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(producer->handle, operation);
-    char error[128];
-
-    /* A refused timeout leaves librdkafka's default of a minute: slower, not wrong. */
-    if (rd_kafka_AdminOptions_set_request_timeout(options, ADMIN_REQUEST_TIMEOUT_MS, error, sizeof error))
-        message_log(MESSAGE_DEBUG, "librdkafka refused a request timeout: %s", error);
-    rd_kafka_AdminOptions_set_opaque(options, (void *)(uintptr_t)tag);
-    return options;
-}
-
-bool producer_create_topic(Producer *producer, const char *name, int partitions, int replication_factor,
-                           bool compacted, uint64_t tag, Failure *failure)
-{
-    char error[256], bytes_max[16];
-    rd_kafka_AdminOptions_t *options;
-    rd_kafka_resp_err_t code;
-    rd_kafka_NewTopic_t *topic =
-        rd_kafka_NewTopic_new(name, partitions, replication_factor, error, sizeof error);
-
-    if (topic == NULL)
-        return failure_set(failure, "could not create topic \"%s\": %s", name, error);
-    (void)snprintf(bytes_max, sizeof bytes_max, "%u", PRODUCE_MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES);
-    code = rd_kafka_NewTopic_set_config(topic, "max.message.bytes", bytes_max);
-    if (!code && compacted)
-        code = rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "compact");
-    /* Only closed segments are compacted, and the topic is read from its beginning. */
-    if (!code && compacted)
-        code = rd_kafka_NewTopic_set_config(topic, "segment.bytes", COMPACTED_SEGMENT_BYTES);
-    if (code) {
-        rd_kafka_NewTopic_destroy(topic);
-        return failure_set(failure, "could not create topic \"%s\": %s", name, rd_kafka_err2str(code));
-    }
-    options = admin_options(producer, RD_KAFKA_ADMIN_OP_CREATETOPICS, tag);
-    rd_kafka_CreateTopics(producer->handle, &topic, 1, options, producer->events);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_NewTopic_destroy(topic);
-    return true;
-}
-
-bool producer_describe_topic(Producer *producer, const char *name, uint64_t tag, Failure *failure)
-{
-    rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
-    rd_kafka_AdminOptions_t *options;
-
-    if (topics == NULL)
-        return failure_set(failure, "could not ask for the partitions of topic \"%s\"", name);
-    options = admin_options(producer, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, tag);
-    rd_kafka_DescribeTopics(producer->handle, topics, options, producer->events);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_TopicCollection_destroy(topics);
-    return true;
 }

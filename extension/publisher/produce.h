@@ -62,13 +62,15 @@ typedef enum ProduceResult {
 typedef enum ProducerEventKind {
     PRODUCER_DELIVERED, /* tag, size */
     PRODUCER_TOO_LARGE, /* tag, topic, key, value, message_lsn: the broker takes no message of this size */
-    PRODUCER_DELIVERY_FAILED, /* tag, text: the message is lost, the producer must be given up */
-    PRODUCER_FATAL,           /* text: likewise */
-    PRODUCER_UNREACHABLE,     /* text: no broker answers; librdkafka goes on trying */
-    PRODUCER_TROUBLE,         /* text: what librdkafka is recovering from, at one broker perhaps */
-    PRODUCER_TOPIC_READY,     /* tag: the topic exists */
-    PRODUCER_TOPIC_FAILED,    /* tag, retriable, text */
-    PRODUCER_TOPIC_PARTITIONS /* tag, partitions */
+    PRODUCER_DELIVERY_FAILED,  /* tag, text: the message is lost, the producer must be given up */
+    PRODUCER_FATAL,            /* text: likewise */
+    PRODUCER_UNREACHABLE,      /* text: no broker answers; librdkafka goes on trying */
+    PRODUCER_TROUBLE,          /* text: what librdkafka is recovering from, at one broker perhaps */
+    PRODUCER_TOPIC_CREATED,    /* tag: the topic is new, and its leaders are to be asked for */
+    PRODUCER_TOPIC_READY,      /* tag: the topic can be produced to */
+    PRODUCER_TOPIC_LEADERLESS, /* tag, text: ask again */
+    PRODUCER_TOPIC_FAILED,     /* tag, retriable, text */
+    PRODUCER_TOPIC_PARTITIONS  /* tag, partitions */
 } ProducerEventKind;
 
 typedef struct ProducerEvent {
@@ -125,9 +127,16 @@ ProduceResult producer_send_with_headers(Producer *producer, ProduceTopic *topic
                                          WhSlice key, WhSlice value, const ProduceHeader *headers,
                                          size_t header_count, uint64_t tag, Failure *failure);
 
-/* Asks for a topic; PRODUCER_TOPIC_READY or _FAILED follows with tag. false: it could not even be asked. */
+/* Asks for a topic; PRODUCER_TOPIC_CREATED, _READY or _FAILED follows with tag. false: it could not even be
+ * asked. */
 bool producer_create_topic(Producer *producer, const char *name, int partitions, int replication_factor,
                            bool compacted, uint64_t tag, Failure *failure);
+/*
+ * Asks whether the leader of each of a new topic's partitions is at work; PRODUCER_TOPIC_READY or _FAILED
+ * follows with tag. What is sent before may be refused, and the message behind it taken: see "unproven" in
+ * produce.c.
+ */
+void producer_ask_leaders(Producer *producer, const ProduceTopic *topic, int partitions, uint64_t tag);
 /* Asks how many partitions a topic has; PRODUCER_TOPIC_PARTITIONS or _FAILED follows with tag. */
 bool producer_describe_topic(Producer *producer, const char *name, uint64_t tag, Failure *failure);
 

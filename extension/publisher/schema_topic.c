@@ -14,11 +14,18 @@
 /* Slots of the open-addressed table: a power of two, at most half full. */
 #define SLOTS (2 * SCHEMA_KNOWN_MAX)
 
-#define RETRY_DELAY_MS 1000
+#define RETRY_DELAY_MS   1000
+#define LEADERS_DELAY_MS 10
 /* Room for the message's head and topic before the schema's bytes. */
 #define MESSAGE_HEAD_BYTES (1 + 8 + WH_VARINT_BYTES_MAX + WH_TOPIC_BYTES_MAX)
 
-typedef enum TopicState { TOPIC_WANTED, TOPIC_ASKED, TOPIC_THERE } TopicState;
+typedef enum TopicState {
+    TOPIC_WANTED,
+    TOPIC_CREATING,
+    TOPIC_CREATED,
+    TOPIC_ASKING_LEADERS,
+    TOPIC_THERE
+} TopicState;
 
 /* A topic that is being made sure of. */
 typedef struct WantedTopic {
@@ -27,6 +34,7 @@ typedef struct WantedTopic {
     bool compacted;
     bool apart; /* it has its second name */
     TopicState state;
+    ProduceTopic *handle; /* NULL until Kafka has the topic */
     int64_t retry_at_ms;
 } WantedTopic;
 
@@ -42,11 +50,7 @@ struct SchemaTopic {
     const SchemaTopicSettings *settings;
     Producer *producer;
     WantedTopic base[BASE_TOPIC_NUMBERS];
-    ProduceTopic *schema_topic;
-    ProduceTopic *control_topic;
-    ProduceTopic *dlq_topic;
-    ProduceTopic *position_topic;
-    ProduceTopic *message_topic;
+    bool is_ready;
     PendingState pending_state;
     uint64_t pending_fingerprint;
     WantedTopic pending_topic;
@@ -106,64 +110,78 @@ void schema_topic_close(SchemaTopic *schemas)
 static bool ask_for_topic(SchemaTopic *s, WantedTopic *topic, uint64_t number, int64_t now_ms,
                           Failure *failure)
 {
-    if (topic->state != TOPIC_WANTED || now_ms < topic->retry_at_ms)
+    uint64_t tag = produce_tag(PRODUCE_TAG_TOPIC, number);
+
+    if (now_ms < topic->retry_at_ms)
         return true;
-    if (!producer_create_topic(s->producer, topic->name, topic->partitions, s->settings->replication_factor,
-                               topic->compacted, produce_tag(PRODUCE_TAG_TOPIC, number), failure))
-        return false;
-    topic->state = TOPIC_ASKED;
+    if (topic->state == TOPIC_WANTED) {
+        if (!producer_create_topic(s->producer, topic->name, topic->partitions,
+                                   s->settings->replication_factor, topic->compacted, tag, failure))
+            return false;
+        topic->state = TOPIC_CREATING;
+    } else if (topic->state == TOPIC_CREATED) {
+        producer_ask_leaders(s->producer, topic->handle, topic->partitions, tag);
+        topic->state = TOPIC_ASKING_LEADERS;
+    }
     return true;
 }
 
 bool schema_topic_is_ready(const SchemaTopic *s)
 {
-    return s->control_topic != NULL;
-}
-
-static bool open_base_topics(SchemaTopic *s, Failure *failure)
-{
-    for (int i = 0; i < BASE_TOPIC_COUNT; i++)
-        if (s->base[i].state != TOPIC_THERE)
-            return true;
-    s->schema_topic = producer_topic(s->producer, s->base[BASE_TOPIC_SCHEMA].name, failure);
-    if (s->schema_topic)
-        s->dlq_topic = producer_topic(s->producer, s->base[BASE_TOPIC_DLQ].name, failure);
-    if (s->dlq_topic)
-        s->position_topic = producer_topic(s->producer, s->base[BASE_TOPIC_POSITION].name, failure);
-    if (s->position_topic)
-        s->control_topic = producer_topic(s->producer, s->base[BASE_TOPIC_CONTROL].name, failure);
-    return s->control_topic != NULL;
+    return s->is_ready;
 }
 
 bool schema_topic_step(SchemaTopic *s, int64_t now_ms, Failure *failure)
 {
-    bool ok = true;
+    int there = 0;
 
-    if (schema_topic_is_ready(s))
-        return true;
-    for (int i = 0; ok && i < BASE_TOPIC_COUNT; i++)
-        ok = ask_for_topic(s, &s->base[i], (uint64_t)i, now_ms, failure);
-    return ok && open_base_topics(s, failure);
+    for (int i = 0; !s->is_ready && i < BASE_TOPIC_COUNT; i++) {
+        if (!ask_for_topic(s, &s->base[i], (uint64_t)i, now_ms, failure))
+            return false;
+        there += s->base[i].state == TOPIC_THERE;
+    }
+    s->is_ready = s->is_ready || there == BASE_TOPIC_COUNT;
+    return true;
+}
+
+static int64_t due_ms(const WantedTopic *topic)
+{
+    return topic->state == TOPIC_CREATED ? topic->retry_at_ms : INT64_MAX;
+}
+
+int64_t schema_topic_due_ms(const SchemaTopic *s)
+{
+    int64_t due = s->pending_state == PENDING_TOPIC ? due_ms(&s->pending_topic) : INT64_MAX;
+
+    for (int i = 0; i < BASE_TOPIC_NUMBERS; i++)
+        if (due_ms(&s->base[i]) < due)
+            due = due_ms(&s->base[i]);
+    return due;
+}
+
+static ProduceTopic *base_topic(const SchemaTopic *s, BaseTopic which)
+{
+    return s->is_ready ? s->base[which].handle : NULL;
 }
 
 ProduceTopic *schema_topic_schemas(const SchemaTopic *s)
 {
-    return s->schema_topic;
+    return base_topic(s, BASE_TOPIC_SCHEMA);
 }
 
 ProduceTopic *schema_topic_control(const SchemaTopic *s)
 {
-    return s->control_topic;
+    return base_topic(s, BASE_TOPIC_CONTROL);
 }
 
 ProduceTopic *schema_topic_position(const SchemaTopic *s)
 {
-    return s->position_topic;
+    return base_topic(s, BASE_TOPIC_POSITION);
 }
 
 ProduceTopic *schema_topic_dlq(const SchemaTopic *s)
 {
-    return s->dlq_topic;
+    return base_topic(s, BASE_TOPIC_DLQ);
 }
 
 const char *schema_topic_requests_name(const SchemaTopic *s)
@@ -179,10 +197,8 @@ SchemaStep schema_topic_message(SchemaTopic *s, int64_t now_ms, ProduceTopic **t
         return SCHEMA_REFUSED;
     if (wanted->state != TOPIC_THERE)
         return SCHEMA_WAIT;
-    if (s->message_topic == NULL)
-        s->message_topic = producer_topic(s->producer, wanted->name, failure);
-    *topic = s->message_topic;
-    return s->message_topic ? SCHEMA_READY : SCHEMA_REFUSED;
+    *topic = wanted->handle;
+    return SCHEMA_READY;
 }
 
 /* ---- known schemas ---- */
@@ -217,16 +233,14 @@ uint64_t schema_topic_count(const SchemaTopic *s)
     return s->known_count;
 }
 
-static SchemaStep learn(SchemaTopic *s, Failure *failure)
+static SchemaStep learn(SchemaTopic *s)
 {
     KnownSchema *slot = find_slot(s, s->pending_fingerprint);
-    ProduceTopic *topic = producer_topic(s->producer, s->pending_topic.name, failure);
 
-    if (topic == NULL)
-        return SCHEMA_REFUSED;
     assert(slot->topic == NULL && s->known_count < SCHEMA_KNOWN_MAX);
-    *slot =
-        (KnownSchema){.fingerprint = s->pending_fingerprint, .topic = topic, .counter = s->pending_counter};
+    *slot = (KnownSchema){.fingerprint = s->pending_fingerprint,
+                          .topic = s->pending_topic.handle,
+                          .counter = s->pending_counter};
     s->known_count++;
     s->pending_state = PENDING_NONE;
     message_log(MESSAGE_DEBUG, "schema %016" PRIx64 " of topic \"%s\" is known to Kafka", slot->fingerprint,
@@ -274,9 +288,10 @@ static SchemaStep send_schema(SchemaTopic *s, WhSlice bytes, Failure *failure)
     wh_fingerprint_hex(s->pending_fingerprint, key);
     wh_schema_message_put(&w, s->pending_fingerprint, topic, bytes);
     assert(!w.full);
-    result = producer_send(
-        s->producer, s->schema_topic, -1, (WhSlice){(const uint8_t *)key, WH_FINGERPRINT_HEX_SIZE - 1},
-        (WhSlice){w.data, w.length}, produce_tag(PRODUCE_TAG_SCHEMA, s->topic_number), failure);
+    result =
+        producer_send(s->producer, schema_topic_schemas(s), -1,
+                      (WhSlice){(const uint8_t *)key, WH_FINGERPRINT_HEX_SIZE - 1},
+                      (WhSlice){w.data, w.length}, produce_tag(PRODUCE_TAG_SCHEMA, s->topic_number), failure);
     free(message);
     if (result == PRODUCE_REFUSED)
         return SCHEMA_REFUSED;
@@ -296,7 +311,7 @@ SchemaStep schema_topic_offer(SchemaTopic *s, uint64_t fingerprint, WhSlice byte
         return SCHEMA_REFUSED;
     assert(s->pending_fingerprint == fingerprint);
     if (s->pending_state == PENDING_ACKED)
-        return learn(s, failure);
+        return learn(s);
     if (s->pending_state == PENDING_SENT)
         return SCHEMA_WAIT;
     if (!ask_for_topic(s, &s->pending_topic, s->topic_number, now_ms, failure))
@@ -311,10 +326,16 @@ static bool handle_topic(SchemaTopic *s, const ProducerEvent *event, int64_t now
                          : number == s->topic_number ? &s->pending_topic
                                                      : NULL;
 
-    if (topic == NULL || topic->state != TOPIC_ASKED)
+    if (topic == NULL || (topic->state != TOPIC_CREATING && topic->state != TOPIC_ASKING_LEADERS))
         return true;
-    if (event->kind == PRODUCER_TOPIC_READY) {
-        topic->state = TOPIC_THERE;
+    if (event->kind == PRODUCER_TOPIC_READY || event->kind == PRODUCER_TOPIC_CREATED) {
+        topic->state = event->kind == PRODUCER_TOPIC_READY ? TOPIC_THERE : TOPIC_CREATED;
+        topic->handle = topic->handle ? topic->handle : producer_topic(s->producer, topic->name, failure);
+        return topic->handle != NULL;
+    }
+    if (event->kind == PRODUCER_TOPIC_LEADERLESS) {
+        topic->state = TOPIC_CREATED;
+        topic->retry_at_ms = now_ms + LEADERS_DELAY_MS;
         return true;
     }
     if (event->name_is_taken && topic == &s->pending_topic && !topic->apart) {
@@ -327,8 +348,8 @@ static bool handle_topic(SchemaTopic *s, const ProducerEvent *event, int64_t now
     }
     if (!event->retriable)
         return failure_set(failure, "%s (topic \"%s\")", event->text, topic->name);
-    topic->state = TOPIC_WANTED;
     topic->retry_at_ms = now_ms + RETRY_DELAY_MS;
+    topic->state = TOPIC_WANTED;
     return true;
 }
 

@@ -3,9 +3,9 @@
  *
  * A schema passes through these states; an event that names it waits until it is known:
  *
- *      unknown --> creating topic --> sending schema --> known
- *                    ^    |              (its acknowledgement)
- *                    +----+ retry
+ *      unknown --> creating topic --> waiting for its leaders --> sending schema --> known
+ *                    ^    |           ^    |                      (its acknowledgement)
+ *                    +----+ retry     +----+ retry
  *
  * One schema is on its way at a time, its bytes borrowed from the chunk that waits for it. The table of known
  * ones is bounded: see SCHEMA_KNOWN_MAX.
@@ -58,6 +58,9 @@ void schema_topic_close(SchemaTopic *schemas);
 /* Creates what must be there and is not asked for yet; call it at every turn of the loop. now_ms is
  * monotonic. */
 bool schema_topic_step(SchemaTopic *schemas, int64_t now_ms, Failure *failure);
+/* When schema_topic_step() or schema_topic_offer() has something to ask again, in monotonic ms; INT64_MAX:
+ * only when an answer has come. */
+int64_t schema_topic_due_ms(const SchemaTopic *schemas);
 /* Do the base topics exist? */
 bool schema_topic_is_ready(const SchemaTopic *schemas);
 /* NULL until the base topics exist. */

@@ -18,9 +18,11 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define FETCH_BYTES_MAX    52428800LL /* librdkafka's own default */
-#define TOPICS_MAX         10000
-#define SUBSCRIBE_PAUSE_MS 200
+#define FETCH_BYTES_MAX           52428800LL /* librdkafka's own defaults */
+#define PARTITION_FETCH_BYTES_MAX 1048576LL
+#define PARTITION_FETCH_BYTES_MIN 65536LL
+#define TOPICS_MAX                10000
+#define SUBSCRIBE_PAUSE_MS        200
 
 /* ---- callbacks of librdkafka, all called from consumer_poll() and consumer_close() ---- */
 
@@ -50,10 +52,17 @@ static bool set_group_id(Consumer *consumer, rd_kafka_conf_t *conf, Error *error
 
 static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
 {
-    char kbytes[32], bytes[32];
+    char kbytes[32], bytes[32], partition_bytes[32];
     const Config *config = consumer->config;
     long long fetch_bytes = config->kafka_queue_kbytes * 1024LL;
+    /* These are compressed, and all of them are decompressed at once, into as much as 255 times their size.
+     */
+    long long partition = fetch_bytes / 32;
 
+    partition = partition < PARTITION_FETCH_BYTES_MIN   ? PARTITION_FETCH_BYTES_MIN
+                : partition > PARTITION_FETCH_BYTES_MAX ? PARTITION_FETCH_BYTES_MAX
+                                                        : partition;
+    (void)snprintf(partition_bytes, sizeof partition_bytes, "%lld", partition);
     /* What one broker sends at once comes on top of the queue; a message that is larger comes alone. */
     (void)snprintf(bytes, sizeof bytes, "%lld",
                    fetch_bytes < FETCH_BYTES_MAX ? fetch_bytes : FETCH_BYTES_MAX);
@@ -76,6 +85,7 @@ static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *er
            kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", error) &&
            kafka_conf_set(conf, "queued.min.messages", "30000", error) &&
            kafka_conf_set(conf, "fetch.max.bytes", bytes, error) &&
+           kafka_conf_set(conf, "max.partition.fetch.bytes", partition_bytes, error) &&
            kafka_conf_set(conf, "queued.max.messages.kbytes", kbytes, error);
 }
 

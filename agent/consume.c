@@ -407,6 +407,7 @@ void consumer_pause_all(Consumer *consumer, bool pause)
 {
     rd_kafka_topic_partition_list_t *assigned = NULL;
 
+    consumer->all_paused = pause;
     if (rd_kafka_assignment(consumer->group, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     if (pause)

@@ -169,8 +169,9 @@ static void assign(Consumer *consumer, rd_kafka_topic_partition_list_t *partitio
         log_error("Kafka: rebalance: %s", rd_kafka_error_string(failure));
         rd_kafka_error_destroy(failure);
     }
-    if (waiting->cnt > 0)
-        (void)rd_kafka_pause_partitions(consumer->group, waiting);
+    /* librdkafka keeps it in mind where a partition was paused before it went to another. */
+    (void)rd_kafka_resume_partitions(consumer->group, partitions);
+    (void)rd_kafka_pause_partitions(consumer->group, consumer->all_paused ? partitions : waiting);
     rd_kafka_topic_partition_list_destroy(waiting);
     free(starts);
 }
@@ -216,6 +217,8 @@ static bool replace(Consumer *consumer, rd_kafka_topic_partition_list_t *list)
 
     if (failure == NULL)
         failure = rd_kafka_incremental_assign(consumer->group, list);
+    if (failure == NULL && consumer->all_paused)
+        return rd_kafka_pause_partitions(consumer->group, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
     if (failure == NULL)
         return rd_kafka_resume_partitions(consumer->group, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
     log_warning("Kafka: cannot go to other offsets: %s", rd_kafka_error_string(failure));

@@ -35,6 +35,7 @@ struct Consumer {
     char control_topic[WH_TOPIC_BYTES_MAX + 1];
     char schema_topic[WH_TOPIC_BYTES_MAX + 1];
     char dlq_topic[WH_TOPIC_BYTES_MAX + 1];
+    bool all_paused; /* nothing is to be taken, of new partitions neither */
     bool schemas_assigned;
     int64_t schemas_retry_at_ms;
     atomic_int_fast64_t schema_position; /* the next offset of the schema topic; -1: it is not there yet */

@@ -211,6 +211,28 @@ def test_where_to_begin_waits_for_the_warehouse(line):
     assert "begins at" in agent.log.read_text(encoding="utf-8")
 
 
+def test_partitions_that_waited_and_went_away_come_back(line):
+    """What stood still while its owner waited for the warehouse, and was another's in between, is read again."""
+    first = line.agent()
+    line.produce(count=100, partitions=4)
+    line.loaded(first)
+    assert first.terminate() == 0
+    line.stack.kill("warehouse")
+    try:
+        first = line.agent(ready=False)
+        line.stack.until(lambda: "is not known until ClickHouse answers" in first.log.read_text(encoding="utf-8"), 60, "it waits")
+        second = line.agent(ready=False)
+        line.stack.until(lambda: "partitions assigned" in second.log.read_text(encoding="utf-8")
+                         and "partitions revoked" in first.log.read_text(encoding="utf-8"), 60, "the second has some of them")
+    finally:
+        line.stack.start("warehouse")
+    line.stack.until(lambda: "begins at" in second.log.read_text(encoding="utf-8") or second.lag() == 0, 60, "the second reads")
+    assert second.terminate() == 0
+    line.produce("update", count=100, partitions=4, quantity=2, lsn=0x2000000)
+    line.loaded(first)
+    line.assert_ids(1, 100, 2)
+
+
 def forget_when_empty(line):
     """A killed member is in the group for another six seconds."""
     def forgotten():

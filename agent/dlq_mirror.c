@@ -69,7 +69,7 @@ void dlq_mirror_key(Text *text, Registry *registry, const Letter *letter)
     if (hides_key(registry, letter, table))
         text_appendf(text, "(masked)");
     else if (table == NULL || !rowtext_key(text, table, letter->key))
-        rowtext_hex(text, start);
+        text_append_hex(text, start.data, start.size);
 }
 
 void dlq_mirror_take(Registry *registry, MessageView *view, Text *scratch)

@@ -43,7 +43,7 @@ static json_t *make_text(WhSlice text)
     if (value)
         return value;
     text_append(&hex, "", 0);
-    rowtext_hex(&hex, text);
+    text_append_hex(&hex, text.data, text.size);
     value = json_stringn(hex.failed ? "" : hex.data, hex.failed ? 0 : hex.size);
     text_free(&hex);
     return value;
@@ -61,7 +61,7 @@ static json_t *make_hex(WhSlice bytes)
     json_t *value;
 
     text_append(&hex, "", 0);
-    rowtext_hex(&hex, bytes);
+    text_append_hex(&hex, bytes.data, bytes.size);
     value = hex.failed ? json_null() : json_stringn(hex.data, hex.size);
     text_free(&hex);
     return value;
@@ -170,7 +170,7 @@ static json_t *read_body(ClickHouse *client, const TableSchema *table, const WhE
     text_appendf(&sql, "SELECT * FROM format(RowBinary, ");
     text_append_literal(&sql, structure.failed ? "" : structure.data, structure.size);
     text_appendf(&sql, ", unhex('");
-    rowtext_hex(&sql, event->body);
+    text_append_hex(&sql, event->body.data, event->body.size);
     text_appendf(&sql, "')) LIMIT 1 FORMAT JSONEachRow");
     if (!structure.failed && !sql.failed &&
         clickhouse_query(client, "", sql.data, &body, &size, &error) == STATUS_OK)

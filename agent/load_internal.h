@@ -1,6 +1,6 @@
 /*
  * load_internal.h - what the loader's files share: load.c is the thread, load_tables.c what it does with
- * tables.
+ * tables, load_resolve.c with rows that lack values, load_notes.c with notes about keys.
  */
 #ifndef WALHOUSE_AGENT_LOAD_INTERNAL_H
 #define WALHOUSE_AGENT_LOAD_INTERNAL_H

@@ -6,14 +6,7 @@
  *                                                                     '-- not to be had --> a note, and a
  * request
  *
- * Notes (_walhouse_unchanged) say what an agent must know after a restart, and are written before the offset
- * is committed:
- * - a gap: an event of this key was not loaded, as it became a dead letter, was too large for Kafka, or its
- * values were not to be had.
- * An older row is then no base, but for the columns that the event left alone.
- * - how old the values of a resolved row are. When a snapshot's sweep comes, rows whose values are older than
- * the sweep are asked for: the snapshot may have been taken because the warehouse was wrong, and its row is
- * below theirs.
+ * Notes (load_notes.h) are written before the offset is committed.
  *
  * Memory: a group has at most GROUP_KEYS keys and an answer of a batch's bytes, or one row; what was resolved
  * is inserted when it has the bytes of a batch. The warehouse is asked in RowBinary, so values go from row to
@@ -22,23 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/ddl.h"
-#include "agent/load_internal.h"
-#include "agent/resolve.h"
-#include "lib/log.h"
+#include "agent/load_notes.h"
 
 #define GROUP_KEYS      1000
 #define GROUP_KEY_BYTES 100000 /* in hexadecimal digits less than max_query_size */
 #define GROUP_BYTES_MAX 33554432
-#define SWEPT_KEYS      10000
 #define TOO_MANY_BYTES  396 /* ClickHouse's exception for an answer that is too large */
 
 typedef struct Group {
     Resolve *resolve;
     ResolveKey **keys;
     size_t count;
-    uint8_t *notes; /* a copy of the answer; gaps borrow from it */
-    size_t notes_size;
+    WhSlice notes;    /* gaps borrow from them */
     const char *rows; /* the client's, until its next request */
     size_t rows_size;
 } Group;
@@ -50,147 +38,10 @@ typedef struct Job {
     TableBuffer *buffer;
     Resolve resolve;
     TableBuffer out;
-    uint8_t *notes; /* to be written, as RowBinary */
-    size_t notes_size;
-    size_t notes_capacity;
+    Notes notes; /* to be written */
     WhSlice *asks;
     size_t ask_count;
 } Job;
-
-static void append_hex(Text *text, const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        text_appendf(text, "%02x", data[i]);
-}
-
-/* ---- notes ---- */
-
-static uint8_t *put_version(uint8_t *p, Version version)
-{
-    return wh_store_u64(wh_store_u64(p, (uint64_t)version), (uint64_t)(version >> 64));
-}
-
-static bool add_note(Job *job, const char *topic, WhSlice key, Version version, const uint16_t *columns,
-                     size_t column_count, Version source)
-{
-    size_t size = strlen(topic) + key.size + 2 * column_count + 32 + 3 * WH_VARINT_BYTES_MAX;
-    uint8_t *p;
-
-    if (job->notes_size + size > job->notes_capacity) {
-        size_t capacity = 2 * job->notes_capacity + size + 4096;
-
-        p = realloc(job->notes, capacity);
-        if (p == NULL)
-            return false;
-        job->notes = p;
-        job->notes_capacity = capacity;
-    }
-    p = wh_store_varint(job->notes + job->notes_size, strlen(topic));
-    memcpy(p, topic, strlen(topic));
-    p = wh_store_varint(p + strlen(topic), key.size);
-    memcpy(p, key.data, key.size);
-    p = put_version(p + key.size, version);
-    p = wh_store_varint(p, column_count);
-    for (size_t i = 0; i < column_count; i++) {
-        *p++ = (uint8_t)columns[i];
-        *p++ = (uint8_t)(columns[i] >> 8);
-    }
-    p = put_version(p, source);
-    job->notes_size = (size_t)(p - job->notes);
-    return true;
-}
-
-/* The notes are the agent's own table: when it is gone it is made again. */
-static Status mend(Loader *loader, Status status)
-{
-    Error ignored;
-
-    if (status == STATUS_REJECT || status == STATUS_STOP)
-        (void)ddl_ensure_system(loader->client, loader->config, &ignored);
-    return status == STATUS_OK ? STATUS_OK : STATUS_RETRY;
-}
-
-static Status write_notes_step(Loader *loader, void *context, Error *error)
-{
-    const Job *job = context;
-    Status status = clickhouse_insert(
-        loader->client,
-        "INSERT INTO `_walhouse_unchanged` (topic, key, version, columns, source) FORMAT RowBinary",
-        job->notes, job->notes_size, error);
-
-    return mend(loader, status);
-}
-
-static Status write_notes(Job *job, Error *error)
-{
-    return job->notes_size > 0 ? loader_persist(job->loader, write_notes_step, job, error) : STATUS_OK;
-}
-
-static Status read_notes_step(Loader *loader, void *context, Error *error)
-{
-    Group *group = context;
-    const char *topic = group->resolve->buffer->table->topic;
-    uint8_t size[WH_VARINT_BYTES_MAX];
-    const char *body = "";
-    Text sql = {0};
-    Status status;
-
-    text_appendf(&sql, "SELECT key, version, columns, source FROM `_walhouse_unchanged` WHERE topic = ");
-    text_append_literal(&sql, topic, strlen(topic));
-    text_appendf(&sql, " AND key IN (SELECT k FROM format(RowBinary, 'k String', unhex('");
-    for (size_t i = 0; i < group->count; i++) {
-        WhSlice key = group->keys[i]->key;
-
-        append_hex(&sql, size, (size_t)(wh_store_varint(size, key.size) - size));
-        append_hex(&sql, key.data, key.size);
-    }
-    text_appendf(&sql, "'))) FORMAT RowBinary");
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(loader->client, NULL, sql.data, &body, &group->notes_size, error);
-    text_free(&sql);
-    if (status != STATUS_OK)
-        return mend(loader, status);
-    free(group->notes);
-    group->notes = malloc(group->notes_size + 1);
-    if (group->notes == NULL)
-        return status_fail(error, STATUS_RETRY, "out of memory");
-    memcpy(group->notes, body, group->notes_size);
-    return STATUS_OK;
-}
-
-static Version get_version(WhReader *r)
-{
-    Version low = wh_get_u64(r);
-
-    return (Version)wh_get_u64(r) << 64 | low;
-}
-
-static Status take_notes(Group *group, Error *error)
-{
-    WhReader r = wh_reader(group->notes, group->notes_size);
-
-    while (wh_reader_left(&r) > 0) {
-        ResolveGap gap = {.key = wh_get_bytes(&r, wh_get_varint(&r))};
-        ResolveKey *key;
-        Version source;
-
-        gap.version = get_version(&r);
-        gap.column_count = wh_get_varint(&r);
-        gap.columns = wh_get_bytes(&r, 2 * (uint64_t)gap.column_count).data;
-        source = get_version(&r);
-        if (!wh_reader_ok(&r))
-            break;
-        key = resolve_find_key(group->resolve, gap.key);
-        if (source == 0 && !resolve_add_gap(group->resolve, &gap))
-            return status_fail(error, STATUS_RETRY, "out of memory");
-        if (source > 0 && key && key->base.there && key->base.version == gap.version &&
-            source < key->base.source)
-            key->base.source = source;
-    }
-    return wh_reader_ok(&r)
-               ? STATUS_OK
-               : status_fail(error, STATUS_RETRY, "ClickHouse's answer about notes: %s", r.error);
-}
 
 /* ---- rows ---- */
 
@@ -212,7 +63,7 @@ static void append_wanted(Text *sql, const Group *group, const Target *target)
     text_append_literal(sql, structure.data ? structure.data : "", structure.size);
     text_appendf(sql, ", unhex('");
     for (size_t i = 0; i < group->count; i++)
-        append_hex(sql, group->keys[i]->row_key.data, group->keys[i]->row_key.size);
+        text_append_hex(sql, group->keys[i]->row_key.data, group->keys[i]->row_key.size);
     text_appendf(sql, "')))");
     sql->failed |= structure.failed;
     text_free(&structure);
@@ -292,7 +143,7 @@ static Status take_rows(Group *group, WhSlice *values, Error *error)
         for (uint32_t i = 0; i < target->key_column_count; i++)
             (void)wh_type_get(&r, &resolve->types[i]);
         wanted.row_key = (WhSlice){r.data + start, r.offset - start};
-        base.version = base.source = get_version(&r);
+        base.version = base.source = version_get(&r);
         base.deleted = wh_get_u8(&r) != 0;
         for (size_t i = 0; i < resolve->column_count; i++)
             values[n * resolve->column_count + i] = wh_type_get(&r, &resolve->types[resolve->columns[i]]);
@@ -318,13 +169,13 @@ static Status settle(Job *job, ResolveKey *key, Error *error)
     switch (key->outcome) {
     case RESOLVE_ROW:
         ok = resolve_append(&job->resolve, key, &job->out) &&
-             add_note(job, topic, key->key, newest->version, NULL, 0, key->source);
+             notes_add(&job->notes, topic, key->key, newest->version, NULL, 0, key->source);
         atomic_fetch_add(&job->loader->metrics->rows_resolved, 1);
         break;
     case RESOLVE_ASK:
         count = resolve_left_alone(&job->resolve, key, columns);
         ok = registry_hides_key(job->buffer->table) ||
-             add_note(job, topic, key->key, newest->version, columns, count, 0);
+             notes_add(&job->notes, topic, key->key, newest->version, columns, count, 0);
         job->asks[job->ask_count++] = key->key;
         break;
     case RESOLVE_SUPERSEDED:
@@ -361,7 +212,8 @@ static Status settle_group(Job *job, Group *group, Error *error)
 {
     size_t gaps = job->resolve.gap_count;
     WhSlice *values = calloc(group->count * job->resolve.column_count + 1, sizeof *values);
-    Status status = values ? loader_persist(job->loader, read_notes_step, group, error)
+    Status status = values ? notes_read(job->loader, job->buffer->table->topic, group->keys, group->count,
+                                        &group->notes, error)
                            : status_fail(error, STATUS_RETRY, "out of memory");
 
     if (status == STATUS_OK)
@@ -369,13 +221,13 @@ static Status settle_group(Job *job, Group *group, Error *error)
     if (status == STATUS_OK)
         status = take_rows(group, values, error);
     if (status == STATUS_OK)
-        status = take_notes(group, error);
+        status = notes_take(group->resolve, group->notes, error);
     for (size_t i = 0; i < group->count && status == STATUS_OK; i++) {
         resolve_decide(&job->resolve, group->keys[i]);
         status = settle(job, group->keys[i], error);
     }
     job->resolve.gap_count = gaps;
-    free(group->notes);
+    free((void *)(uintptr_t)group->notes.data);
     free(values);
     return status == STATUS_OK ? flush(job, error) : status;
 }
@@ -470,115 +322,14 @@ Status load_resolve(Loader *loader, Batch *batch, TableBuffer *buffer, Error *er
     if (status == STATUS_OK)
         status = settle_all(&job, keys, error);
     if (status == STATUS_OK)
-        status = write_notes(&job, error);
+        status = notes_write(&job.notes, loader, error);
     if (status == STATUS_OK)
         status = ask(&job, error);
     if (status == STATUS_OK)
         status = finish(&job, error);
     resolve_close(&job.resolve);
     batch_close_buffer(&job.out);
-    free(job.notes);
+    notes_fini(&job.notes);
     free(job.asks);
     return status == STATUS_FATAL ? STATUS_RETRY : status;
-}
-
-/* ---- dead letters, sweeps ---- */
-
-Status load_note_gaps(Loader *loader, const Batch *batch, Error *error)
-{
-    Job job = {.loader = loader};
-    Status status = STATUS_OK;
-
-    for (size_t i = 0; i < batch->letter_count && status == STATUS_OK; i++) {
-        const MessageView *message = &batch->messages[batch->letters[i].message];
-        WhReader r = wh_reader(message->value.data, message->value.size);
-        WhEvent event;
-
-        if (message->key.data && !batch->letters[i].hides_key && wh_event_get(&r, &event) &&
-            !add_note(&job, message->topic, message->key, version_of(&event), NULL, 0, 0))
-            status = status_fail(error, STATUS_RETRY, "out of memory");
-    }
-    for (size_t i = 0; i < batch->gap_count && status == STATUS_OK; i++) {
-        const MessageView *message = &batch->messages[batch->gaps[i].message];
-
-        if (!add_note(&job, message->topic, message->key, batch->gaps[i].version, NULL, 0, 0))
-            status = status_fail(error, STATUS_RETRY, "out of memory");
-    }
-    if (status == STATUS_OK)
-        status = write_notes(&job, error);
-    free(job.notes);
-    return status;
-}
-
-/* Which rows a sweep asks for, SWEPT_KEYS at a time. */
-typedef struct Swept {
-    const TableSchema *table;
-    Version version;
-    Text last; /* the key that was the last one of the answer before */
-    WhSlice keys[SWEPT_KEYS];
-    size_t count;
-} Swept;
-
-static Status read_swept_step(Loader *loader, void *context, Error *error)
-{
-    Swept *swept = context;
-    char version[VERSION_DIGITS_MAX + 1];
-    const char *body = "";
-    size_t size = 0;
-    Text sql = {0};
-    WhReader r;
-    Status status;
-
-    version_print(swept->version, version);
-    text_appendf(&sql, "SELECT DISTINCT key FROM `_walhouse_unchanged` WHERE topic = ");
-    text_append_literal(&sql, swept->table->topic, strlen(swept->table->topic));
-    text_appendf(
-        &sql, " AND version > toUInt128('%s') AND source > 0 AND source < toUInt128('%s') AND key > unhex('",
-        version, version);
-    append_hex(&sql, (const uint8_t *)swept->last.data, swept->last.size);
-    text_appendf(&sql, "') ORDER BY key LIMIT %d FORMAT RowBinary", SWEPT_KEYS);
-    status = sql.failed ? status_fail(error, STATUS_RETRY, "out of memory")
-                        : clickhouse_query(loader->client, NULL, sql.data, &body, &size, error);
-    text_free(&sql);
-    if (status != STATUS_OK)
-        return mend(loader, status);
-    r = wh_reader(body, size);
-    for (swept->count = 0; wh_reader_left(&r) > 0 && swept->count < SWEPT_KEYS; swept->count++)
-        swept->keys[swept->count] = wh_get_bytes(&r, wh_get_varint(&r));
-    return wh_reader_ok(&r)
-               ? STATUS_OK
-               : status_fail(error, STATUS_RETRY, "ClickHouse's answer about notes: %s", r.error);
-}
-
-static Status ask_swept_step(Loader *loader, void *context, Error *error)
-{
-    const Swept *swept = context;
-
-    return requests_rows(loader->requests, swept->table, swept->keys, swept->count,
-                         "an unchanged value is older than the snapshot", error);
-}
-
-Status load_ask_swept(Loader *loader, const TableSchema *table, Version version, Error *error)
-{
-    Swept *swept = calloc(1, sizeof *swept);
-    Status status = swept ? STATUS_OK : status_fail(error, STATUS_RETRY, "out of memory");
-    bool more = table->schema.key_column_count > 0;
-
-    if (swept)
-        *swept = (Swept){.table = table, .version = version};
-    while (status == STATUS_OK && more) {
-        status = loader_persist(loader, read_swept_step, swept, error);
-        if (status != STATUS_OK || swept->count == 0)
-            break;
-        status = loader_persist(loader, ask_swept_step, swept, error);
-        atomic_fetch_add(&loader->metrics->rows_requested, swept->count);
-        more = swept->count == SWEPT_KEYS;
-        text_clear(&swept->last);
-        text_append(&swept->last, (const char *)swept->keys[swept->count - 1].data,
-                    swept->keys[swept->count - 1].size);
-    }
-    if (swept)
-        text_free(&swept->last);
-    free(swept);
-    return status;
 }

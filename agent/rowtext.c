@@ -19,12 +19,6 @@ void rowtext_name(Text *text, WhSlice name)
     text_append(text, "\"", 1);
 }
 
-void rowtext_hex(Text *text, WhSlice bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++)
-        text_appendf(text, "%02x", bytes.data[i]);
-}
-
 /* Little-endian, with the sign of the highest bit. */
 static __int128 load_signed(WhSlice value)
 {
@@ -170,7 +164,7 @@ static bool put_value(Text *text, const WhColumn *column, WhSlice value)
         if (column->type_oid != BYTEA_OID)
             return put_string(text, bytes);
         text_appendf(text, "'\\x");
-        rowtext_hex(text, bytes);
+        text_append_hex(text, bytes.data, bytes.size);
         text_appendf(text, "'");
     } else
         return false;

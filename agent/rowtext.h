@@ -16,7 +16,4 @@ bool rowtext_key(Text *text, const TableSchema *table, WhSlice key);
 /* Appends a name as Postgres takes it, in quotes. */
 void rowtext_name(Text *text, WhSlice name);
 
-/* Appends bytes as hexadecimal digits. */
-void rowtext_hex(Text *text, WhSlice bytes);
-
 #endif

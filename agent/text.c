@@ -83,6 +83,12 @@ void text_append_literal(Text *text, const char *value, size_t size)
     append_quoted(text, '\'', value, size);
 }
 
+void text_append_hex(Text *text, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        text_appendf(text, "%02x", ((const uint8_t *)bytes)[i]);
+}
+
 void text_append_base64(Text *text, const char *bytes, size_t size)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -20,6 +20,8 @@ __attribute__((format(printf, 2, 3))) void text_appendf(Text *text, const char *
 /* A ClickHouse identifier in backticks; a ClickHouse string literal in quotes. */
 void text_append_identifier(Text *text, const char *name, size_t size);
 void text_append_literal(Text *text, const char *value, size_t size);
+/* Two digits a byte. */
+void text_append_hex(Text *text, const void *bytes, size_t size);
 /* What base64Decode() reads: four characters for three bytes, whatever they are. */
 void text_append_base64(Text *text, const char *bytes, size_t size);
 /* To standard output; what would move a terminal's cursor is shown as \xHH. */

@@ -34,6 +34,18 @@ static inline Version version_load(const uint8_t *bytes)
     return version;
 }
 
+static inline uint8_t *version_store(uint8_t *p, Version version)
+{
+    return wh_store_u64(wh_store_u64(p, (uint64_t)version), (uint64_t)(version >> 64));
+}
+
+static inline Version version_get(WhReader *r)
+{
+    Version low = wh_get_u64(r);
+
+    return (Version)wh_get_u64(r) << 64 | low;
+}
+
 /* Decimal, as ClickHouse reads and prints it. */
 static inline void version_print(Version version, char text[VERSION_DIGITS_MAX + 1])
 {

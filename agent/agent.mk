@@ -130,7 +130,8 @@ $(BUILD)/tests/agent_lease_test: $(BUILD)/obj/agent/lease_test.o $(BUILD)/obj/ag
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
 
-$(BUILD)/tests/agent_rowtext_test: $(BUILD)/obj/agent/rowtext_test.o $(BUILD)/obj/agent/rowtext.o $(BUILD)/obj/agent/text.o \
+$(BUILD)/tests/agent_rowtext_test: $(BUILD)/obj/agent/rowtext_test.o $(BUILD)/obj/agent/rowtext.o $(BUILD)/obj/agent/scalar.o \
+		$(BUILD)/obj/agent/text.o \
 		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka

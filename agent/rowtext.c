@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <time.h>
 
+#include "agent/scalar.h"
+
 #define BYTEA_OID 17
 
 void rowtext_name(Text *text, WhSlice name)
@@ -19,19 +21,8 @@ void rowtext_name(Text *text, WhSlice name)
     text_append(text, "\"", 1);
 }
 
-/* Little-endian, with the sign of the highest bit. */
-static __int128 load_signed(WhSlice value)
-{
-    unsigned __int128 number = 0;
-    unsigned unused = 128 - 8 * (unsigned)value.size;
-
-    for (size_t i = value.size; i-- > 0;)
-        number = number << 8 | value.data[i];
-    return (__int128)(number << unused) >> unused;
-}
-
 /* With scale digits behind the point. */
-static void put_decimal(Text *text, __int128 number, unsigned scale)
+static void put_decimal(Text *text, ScalarNumber number, unsigned scale)
 {
     char digits[64];
     size_t at = sizeof digits;
@@ -117,58 +108,45 @@ static bool put_string(Text *text, WhSlice bytes)
     return true;
 }
 
-static bool begins_with(WhSlice name, const char *text)
+static void put_bytea(Text *text, WhSlice bytes)
 {
-    size_t size = strlen(text);
-
-    return name.size >= size && memcmp(name.data, text, size) == 0;
+    text_appendf(text, "'\\x");
+    text_append_hex(text, bytes.data, bytes.size);
+    text_appendf(text, "'");
 }
 
-/* "Decimal(P, S)", at most 38 digits. */
-static bool put_decimal_of(Text *text, WhSlice type, WhSlice value)
+static bool put_value(Text *text, const WhColumn *column, WhSlice bytes)
 {
-    unsigned scale = 0;
+    ScalarType type;
+    ScalarValue value;
 
-    if (value.size > 16)
+    if (!scalar_type(column->clickhouse_type, &type))
         return false;
-    for (size_t i = 0; i < type.size; i++)
-        scale = type.data[i] == ',' || type.data[i] == ' '   ? 0
-                : type.data[i] >= '0' && type.data[i] <= '9' ? scale * 10 + (type.data[i] - '0')
-                                                             : scale;
-    put_decimal(text, load_signed(value), scale);
-    return true;
-}
-
-static bool put_value(Text *text, const WhColumn *column, WhSlice value)
-{
-    WhSlice type = column->clickhouse_type;
-
-    if (begins_with(type, "Decimal("))
-        return put_decimal_of(text, type, value);
-    if (wh_slice_equals(type, "Bool"))
-        text_appendf(text, "%s", value.data[0] ? "true" : "false");
-    else if (begins_with(type, "Int"))
-        put_decimal(text, load_signed(value), 0);
-    else if (begins_with(type, "UInt"))
-        put_decimal(text, load_signed(value) & (((__int128)1 << 8 * value.size) - 1), 0);
-    else if (wh_slice_equals(type, "UUID"))
-        put_uuid(text, value);
-    else if (wh_slice_equals(type, "DateTime64(6, 'UTC')"))
-        return put_time(text, (int64_t)load_signed(value));
-    else if (wh_slice_equals(type, "Date32"))
-        return put_moment(text, (int64_t)load_signed(value) * 86400, "'%Y-%m-%d'");
-    else if (wh_slice_equals(type, "String")) {
-        WhReader r = wh_reader(value.data, value.size);
-        WhSlice bytes = wh_get_str(&r, value.size);
-
+    value = scalar_read(&type, bytes);
+    switch (type.kind) {
+    case SCALAR_BOOL:
+        text_appendf(text, "%s", value.number ? "true" : "false");
+        return true;
+    case SCALAR_INTEGER:
+    case SCALAR_DECIMAL:
+        put_decimal(text, value.number, type.scale);
+        return true;
+    case SCALAR_DATE:
+        return put_moment(text, (int64_t)value.number * 86400, "'%Y-%m-%d'");
+    case SCALAR_TIME:
+        return put_time(text, (int64_t)value.number);
+    case SCALAR_UUID:
+        put_uuid(text, bytes);
+        return true;
+    case SCALAR_TEXT:
         if (column->type_oid != BYTEA_OID)
-            return put_string(text, bytes);
-        text_appendf(text, "'\\x");
-        text_append_hex(text, bytes.data, bytes.size);
-        text_appendf(text, "'");
-    } else
-        return false;
-    return true;
+            return put_string(text, value.text);
+        put_bytea(text, value.text);
+        return true;
+    case SCALAR_FLOAT:
+        break;
+    }
+    return false;
 }
 
 static bool put_key(Text *text, const TableSchema *table, WhSlice key)

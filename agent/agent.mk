@@ -11,7 +11,7 @@ AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson 
 
 CRYPTO_LIBS := -lcrypto
 # What a schema becomes: needed wherever the registry is.
-REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o,registry target ruled shape rules nearest rowmap mask filter scalar \
+REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o,registry target ruled shape shape_layout rules nearest rowmap mask filter scalar \
 	expression text)
 
 BATCH_OBJECTS := $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/batch_event.o
@@ -147,7 +147,8 @@ $(BUILD)/tests/agent_ruled_test: $(BUILD)/obj/agent/ruled_test.o $(BATCH_OBJECTS
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lpthread -lcmocka
 
-$(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/agent/shape.o $(BUILD)/obj/agent/rules.o \
+$(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/agent/shape.o $(BUILD)/obj/agent/shape_layout.o \
+		$(BUILD)/obj/agent/rules.o \
 		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \
 		$(BUILD)/obj/agent/scalar.o $(BUILD)/obj/agent/expression.o $(BUILD)/obj/agent/text.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)

@@ -1,30 +1,18 @@
 /*
  * shape.c - rules and a schema become a table's columns and a RowMap; see shape.h.
  *
- * What may not be told apart: two rows of one key. So key columns stay, whole or hashed, and sorting and
- * partitions are functions of the key, as ReplacingMergeTree looks for older versions of a row under the same
- * sorting key in the same partition.
+ * What may not be told apart: two rows of one key. So key columns stay, whole or hashed; what sorts and parts
+ * rows is in shape_layout.c.
  */
-#include "agent/shape.h"
+#include "agent/shape_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/expression.h"
 #include "agent/nearest.h"
 #include "agent/scalar.h"
 
-typedef struct Builder {
-    Shape *shape;
-    const Rules *rules;
-    const TableRules *table;
-    const WhSchema *schema;
-    const WhType *types;
-    Relation relation;
-    Error *error;
-} Builder;
-
-__attribute__((format(printf, 2, 3))) static Status refuse(Builder *b, const char *format, ...)
+Status shape_refuse(ShapeBuilder *b, const char *format, ...)
 {
     va_list arguments;
     char text[sizeof b->error->text];
@@ -35,7 +23,7 @@ __attribute__((format(printf, 2, 3))) static Status refuse(Builder *b, const cha
     return status_fail(b->error, STATUS_STOP, "[table %.100s] %.400s", b->table->table, text);
 }
 
-static Status out_of_memory(Builder *b)
+Status shape_out_of_memory(ShapeBuilder *b)
 {
     return status_fail(b->error, STATUS_FATAL, "out of memory");
 }
@@ -67,7 +55,7 @@ static bool was_called(Relation relation, uint32_t attribute_number, WhSlice nam
     return false;
 }
 
-static bool is_known(Relation relation, WhSlice name)
+bool shape_is_known(Relation relation, WhSlice name)
 {
     for (size_t i = 0; i < relation.count; i++)
         if (find_column(relation.versions[i], name))
@@ -75,7 +63,7 @@ static bool is_known(Relation relation, WhSlice name)
     return false;
 }
 
-static Status refuse_unknown(Builder *b, const char *what, WhSlice name)
+Status shape_refuse_unknown(ShapeBuilder *b, const char *what, WhSlice name)
 {
     char given[NEAREST_BYTES_MAX + 1], candidate[NEAREST_BYTES_MAX + 1], best[NEAREST_BYTES_MAX + 1] = "";
     size_t best_distance = SIZE_MAX;
@@ -92,14 +80,10 @@ static Status refuse_unknown(Builder *b, const char *what, WhSlice name)
             memcpy(best, candidate, sizeof best);
         }
     }
-    return refuse(b, "%s: the table has no column %s; did you mean %s?", what, given, best);
+    return shape_refuse(b, "%s: the table has no column %s; did you mean %s?", what, given, best);
 }
 
-/*
- * The column of this version that a name means: the one that is called so now, else one that was. NULL: this
- * version has none, or nothing was ever called so.
- */
-static const WhColumn *resolve(const Builder *b, WhSlice name)
+const WhColumn *shape_resolve(const ShapeBuilder *b, WhSlice name)
 {
     const WhColumn *column = find_column(b->schema, name);
 
@@ -115,22 +99,22 @@ static WhSlice slice_of(const char *text)
 }
 
 /* A rule that hides is taken for every column that has ever had the name. */
-static bool hides(const Builder *b, const ColumnRule *rule, const WhColumn *column)
+static bool hides(const ShapeBuilder *b, const ColumnRule *rule, const WhColumn *column)
 {
     return was_called(b->relation, column->attribute_number, slice_of(rule->name));
 }
 
-static Status check_names(Builder *b)
+static Status check_names(ShapeBuilder *b)
 {
     for (size_t i = 0; i < b->table->column_count; i++)
-        if (!is_known(b->relation, slice_of(b->table->columns[i].name)))
-            return refuse_unknown(b, "a rule", slice_of(b->table->columns[i].name));
+        if (!shape_is_known(b->relation, slice_of(b->table->columns[i].name)))
+            return shape_refuse_unknown(b, "a rule", slice_of(b->table->columns[i].name));
     return STATUS_OK;
 }
 
 /* ---- columns ---- */
 
-static bool is_loaded(const Builder *b, const WhColumn *column)
+static bool is_loaded(const ShapeBuilder *b, const WhColumn *column)
 {
     bool chosen = !b->table->chooses;
 
@@ -139,12 +123,12 @@ static bool is_loaded(const Builder *b, const WhColumn *column)
 
         if (rule->dropped && hides(b, rule, column))
             return false;
-        chosen |= rule->chosen && resolve(b, slice_of(rule->name)) == column;
+        chosen |= rule->chosen && shape_resolve(b, slice_of(rule->name)) == column;
     }
     return chosen;
 }
 
-static const ColumnRule *find_mask(const Builder *b, const WhColumn *column)
+static const ColumnRule *find_mask(const ShapeBuilder *b, const WhColumn *column)
 {
     for (size_t i = 0; i < b->table->column_count; i++)
         if (b->table->columns[i].mask != MASK_NONE && hides(b, &b->table->columns[i], column))
@@ -153,12 +137,12 @@ static const ColumnRule *find_mask(const Builder *b, const WhColumn *column)
 }
 
 /* What the rules say of a column beside hiding it. */
-static void take_looks(const Builder *b, const WhColumn *column, ShapeColumn *shaped)
+static void take_looks(const ShapeBuilder *b, const WhColumn *column, ShapeColumn *shaped)
 {
     for (size_t i = 0; i < b->table->column_count; i++) {
         const ColumnRule *rule = &b->table->columns[i];
 
-        if ((rule->rename == NULL && rule->codec == NULL) || resolve(b, slice_of(rule->name)) != column)
+        if ((rule->rename == NULL && rule->codec == NULL) || shape_resolve(b, slice_of(rule->name)) != column)
             continue;
         if (rule->rename)
             shaped->view_name = rule->rename;
@@ -167,7 +151,7 @@ static void take_looks(const Builder *b, const WhColumn *column, ShapeColumn *sh
     }
 }
 
-static Status use_fixed(Builder *b, const WhColumn *column, const ColumnRule *rule, RowStep *step)
+static Status use_fixed(ShapeBuilder *b, const WhColumn *column, const ColumnRule *rule, RowStep *step)
 {
     WhSlice text = slice_of(rule->fixed);
     size_t capacity = 1 + WH_VARINT_BYTES_MAX + SCALAR_HEAD_BYTES_MAX + text.size;
@@ -178,14 +162,15 @@ static Status use_fixed(Builder *b, const WhColumn *column, const ColumnRule *ru
     WhWriter w;
 
     if (!scalar_type(column->clickhouse_type, &type))
-        return refuse(b, "mask.%s = fixed: a column of type %.*s takes hash only", rule->name,
-                      (int)column->clickhouse_type.size, (const char *)column->clickhouse_type.data);
+        return shape_refuse(b, "mask.%s = fixed: a column of type %.*s takes hash only", rule->name,
+                            (int)column->clickhouse_type.size, (const char *)column->clickhouse_type.data);
     wanted = scalar_parse(&type, text, &value);
     if (wanted)
-        return refuse(b, "mask.%s = fixed:%.100s: the column takes %s", rule->name, rule->fixed, wanted);
+        return shape_refuse(b, "mask.%s = fixed:%.100s: the column takes %s", rule->name, rule->fixed,
+                            wanted);
     bytes = malloc(capacity);
     if (bytes == NULL)
-        return out_of_memory(b);
+        return shape_out_of_memory(b);
     w = wh_writer(bytes, capacity);
     if (column->nullable)
         wh_put_u8(&w, 0);
@@ -195,14 +180,14 @@ static Status use_fixed(Builder *b, const WhColumn *column, const ColumnRule *ru
     return STATUS_OK;
 }
 
-static Status use_mask(Builder *b, const WhColumn *column, const ColumnRule *rule, RowStep *step)
+static Status use_mask(ShapeBuilder *b, const WhColumn *column, const ColumnRule *rule, RowStep *step)
 {
     bool is_variant =
         column->clickhouse_type.size > 8 && memcmp(column->clickhouse_type.data, "Variant(", 8) == 0;
 
     if (column->key_position > 0 && rule->mask != MASK_HASH)
-        return refuse(b, "mask.%s: rows are told apart by this key column, so it takes hash only",
-                      rule->name);
+        return shape_refuse(b, "mask.%s: rows are told apart by this key column, so it takes hash only",
+                            rule->name);
     switch (rule->mask) {
     case MASK_HASH:
         step->kind = ROW_HASH;
@@ -212,9 +197,9 @@ static Status use_mask(Builder *b, const WhColumn *column, const ColumnRule *rul
         return use_fixed(b, column, rule, step);
     default:
         if (!wh_slice_equals(column->clickhouse_type, "String"))
-            return refuse(b, "mask.%s = partial: the column is %.*s in ClickHouse, and partial is for texts",
-                          rule->name, (int)column->clickhouse_type.size,
-                          (const char *)column->clickhouse_type.data);
+            return shape_refuse(
+                b, "mask.%s = partial: the column is %.*s in ClickHouse, and partial is for texts",
+                rule->name, (int)column->clickhouse_type.size, (const char *)column->clickhouse_type.data);
         step->kind = ROW_PARTIAL;
         step->shown = rule->shown;
         return STATUS_OK;
@@ -235,7 +220,7 @@ static char *type_name(const WhColumn *column, const RowStep *step)
     return text.failed ? NULL : text.data;
 }
 
-static Status add_column(Builder *b, uint32_t index)
+static Status add_column(ShapeBuilder *b, uint32_t index)
 {
     const WhColumn *column = &b->schema->columns[index];
     const ColumnRule *mask = find_mask(b, column);
@@ -245,7 +230,7 @@ static Status add_column(Builder *b, uint32_t index)
 
     if (!is_loaded(b, column)) {
         if (column->key_position > 0)
-            return refuse(
+            return shape_refuse(
                 b, "key column %.*s must be loaded: rows are told apart by it (mask.%.*s = hash hides it)",
                 (int)column->name.size, (const char *)column->name.data, (int)column->name.size,
                 (const char *)column->name.data);
@@ -259,28 +244,28 @@ static Status add_column(Builder *b, uint32_t index)
     *shaped = (ShapeColumn){.source = index, .name = column->name, .type = type_name(column, step)};
     take_looks(b, column, shaped);
     b->shape->column_count++;
-    return shaped->type ? STATUS_OK : out_of_memory(b);
+    return shaped->type ? STATUS_OK : shape_out_of_memory(b);
 }
 
-static Status put_constant(Builder *b, const ConstantRule *constant, WhWriter *w)
+static Status put_constant(ShapeBuilder *b, const ConstantRule *constant, WhWriter *w)
 {
     ScalarType type;
     ScalarValue value;
     const char *wanted;
 
     if (!scalar_type(constant->type, &type))
-        return refuse(b,
-                      "constant.%s: %.*s is not a type that a constant can have, written as in Decimal(4, 2)",
-                      constant->name, (int)constant->type.size, (const char *)constant->type.data);
+        return shape_refuse(
+            b, "constant.%s: %.*s is not a type that a constant can have, written as in Decimal(4, 2)",
+            constant->name, (int)constant->type.size, (const char *)constant->type.data);
     wanted = scalar_parse(&type, constant->value, &value);
     if (wanted)
-        return refuse(b, "constant.%s: %.*s takes %s", constant->name, (int)constant->type.size,
-                      (const char *)constant->type.data, wanted);
+        return shape_refuse(b, "constant.%s: %.*s takes %s", constant->name, (int)constant->type.size,
+                            (const char *)constant->type.data, wanted);
     scalar_put(w, &type, &value);
     return STATUS_OK;
 }
 
-static Status add_constants(Builder *b)
+static Status add_constants(ShapeBuilder *b)
 {
     RowMap *map = b->shape->map;
     size_t capacity = 1;
@@ -291,7 +276,7 @@ static Status add_constants(Builder *b)
         capacity += WH_VARINT_BYTES_MAX + SCALAR_HEAD_BYTES_MAX + b->table->constants[i].value.size;
     map->constants = malloc(capacity);
     if (map->constants == NULL)
-        return out_of_memory(b);
+        return shape_out_of_memory(b);
     w = wh_writer(map->constants, capacity);
     for (size_t i = 0; i < b->table->constant_count && status == STATUS_OK; i++) {
         const ConstantRule *constant = &b->table->constants[i];
@@ -301,7 +286,7 @@ static Status add_constants(Builder *b)
                                 .name = slice_of(constant->name),
                                 .type = strndup((const char *)constant->type.data, constant->type.size)};
         b->shape->column_count++;
-        status = shaped->type ? put_constant(b, constant, &w) : out_of_memory(b);
+        status = shaped->type ? put_constant(b, constant, &w) : shape_out_of_memory(b);
     }
     map->constants_size = w.length;
     return status;
@@ -313,167 +298,31 @@ static WhSlice shown_name(const ShapeColumn *column)
 }
 
 /* Neither the table nor the view may have a name twice, nor one of the agent's. */
-static Status check_shown_names(Builder *b)
+static Status check_shown_names(ShapeBuilder *b)
 {
     const Shape *shape = b->shape;
 
     if (shape->column_count == 0)
-        return refuse(b, "no column is left");
+        return shape_refuse(b, "no column is left");
     for (size_t i = 0; i < shape->column_count; i++) {
         WhSlice name = shown_name(&shape->columns[i]);
 
         if ((shape->columns[i].source == SHAPE_CONSTANT || shape->columns[i].view_name) &&
             name.data[0] == '_')
-            return refuse(b, "%.*s: names that begin with _ are the agent's own", (int)name.size,
-                          (const char *)name.data);
+            return shape_refuse(b, "%.*s: names that begin with _ are the agent's own", (int)name.size,
+                                (const char *)name.data);
         for (size_t j = 0; j < i; j++)
             if (same_name(name, shown_name(&shape->columns[j])) ||
                 same_name(shape->columns[i].name, shape->columns[j].name))
-                return refuse(b, "two columns would be called %.*s", (int)name.size, (const char *)name.data);
+                return shape_refuse(b, "two columns would be called %.*s", (int)name.size,
+                                    (const char *)name.data);
     }
     return STATUS_OK;
 }
 
-/* ---- layout ---- */
-
-/* Who may stand in an expression. */
-typedef struct Layout {
-    Builder *b;
-    const char *setting;
-    bool key_only;
-    bool times; /* _commit_time and _loaded_time too */
-    uint32_t keys_alone;
-} Layout;
-
-static bool fail_layout(const Layout *layout, WhSlice name, const char *why)
-{
-    (void)refuse(layout->b, "%s: %.*s %s", layout->setting, (int)name.size, (const char *)name.data, why);
-    return false;
-}
-
-static bool append_layout_column(void *context, WhSlice name, bool alone, Text *sql, Error *error)
-{
-    Layout *layout = context;
-    const Builder *b = layout->b;
-    const WhColumn *column = resolve(b, name);
-    bool is_loaded_column = false;
-
-    if (layout->times && (wh_slice_equals(name, "_commit_time") || wh_slice_equals(name, "_loaded_time"))) {
-        text_append_identifier(sql, (const char *)name.data, name.size);
-        return true;
-    }
-    if (column == NULL) {
-        (void)refuse_unknown(layout->b, layout->setting, name);
-        return false;
-    }
-    (void)error;
-    for (size_t i = 0; i < b->shape->column_count; i++)
-        is_loaded_column |= b->shape->columns[i].source == (uint32_t)(column - b->schema->columns);
-    if (!is_loaded_column)
-        return fail_layout(layout, name, "is not loaded");
-    if (layout->key_only && b->schema->key_column_count > 0 && column->key_position == 0)
-        return fail_layout(
-            layout, name,
-            "is not of the key: a row whose value changes would leave its older version behind, as "
-            "versions of a row are found under one sorting key in one partition");
-    layout->keys_alone += alone && column->key_position > 0;
-    text_append_identifier(sql, (const char *)column->name.data, column->name.size);
-    return true;
-}
-
-static Status build_expression(Layout *layout, const char *text, char **sql)
-{
-    Builder *b = layout->b;
-    Text out = {0};
-    Error reason = {""};
-    Status status = expression_append(text, append_layout_column, layout, &out, &reason);
-
-    if (status == STATUS_OK && out.failed)
-        status = out_of_memory(b);
-    else if (status != STATUS_OK)
-        status = reason.text[0] ? refuse(b, "%s: %s", layout->setting, reason.text) : STATUS_STOP;
-    if (status == STATUS_OK)
-        *sql = out.data;
-    else
-        text_free(&out);
-    return status;
-}
-
-static Status build_order_by(Builder *b)
-{
-    Layout layout = {.b = b, .setting = "order_by", .key_only = true};
-    Status status;
-    Text log = {0};
-
-    if (b->table->order_by == NULL)
-        return STATUS_OK;
-    status = build_expression(&layout, b->table->order_by, &b->shape->order_by);
-    if (status != STATUS_OK)
-        return status;
-    if (layout.keys_alone != b->schema->key_column_count)
-        return refuse(
-            b, "order_by = %.100s: each key column stands in it once, by itself: rows are told apart by it",
-            b->table->order_by);
-    if (b->schema->key_column_count > 0)
-        return STATUS_OK;
-    /* Without a key rows are told apart by their version. */
-    text_appendf(&log, "%s, `_version`", b->shape->order_by);
-    free(b->shape->order_by);
-    b->shape->order_by = log.failed ? NULL : log.data;
-    return log.failed ? out_of_memory(b) : STATUS_OK;
-}
-
-static Status build_layout(Builder *b)
-{
-    Layout partition = {.b = b, .setting = "partition_by", .key_only = true};
-    Layout ttl = {.b = b, .setting = "ttl", .times = true};
-    Status status = build_order_by(b);
-
-    if (status == STATUS_OK && b->table->partition_by)
-        status = build_expression(&partition, b->table->partition_by, &b->shape->partition_by);
-    if (status == STATUS_OK && b->table->ttl)
-        status = build_expression(&ttl, b->table->ttl, &b->shape->ttl);
-    for (size_t i = 0; i < b->table->column_count && status == STATUS_OK; i++) {
-        const ColumnRule *rule = &b->table->columns[i];
-        Text unused = {0};
-        Error reason;
-
-        if (rule->codec == NULL)
-            continue;
-        if (expression_append(rule->codec, NULL, NULL, &unused, &reason) != STATUS_OK)
-            status = refuse(b, "codec.%s: %s", rule->name, reason.text);
-        text_free(&unused);
-    }
-    return status;
-}
-
-/* ---- the filter ---- */
-
-static bool resolve_filter(void *context, WhSlice name, uint32_t *column, Error *error)
-{
-    Builder *b = context;
-    const WhColumn *found = resolve(b, name);
-
-    (void)error;
-    *column = found ? (uint32_t)(found - b->schema->columns) : FILTER_NO_COLUMN;
-    return found || is_known(b->relation, name) || refuse_unknown(b, "filter", name) == STATUS_OK;
-}
-
-static Status build_filter(Builder *b)
-{
-    Error reason = {""};
-
-    if (b->table->filter == NULL)
-        return STATUS_OK;
-    b->shape->map->filter = filter_compile(b->table->filter, b->schema, resolve_filter, b, &reason);
-    if (b->shape->map->filter == NULL && reason.text[0])
-        return refuse(b, "filter: %s", reason.text);
-    return b->shape->map->filter ? STATUS_OK : STATUS_STOP;
-}
-
 /* ---- all of it ---- */
 
-static Status build(Builder *b)
+static Status build(ShapeBuilder *b)
 {
     Status status = check_names(b);
 
@@ -484,34 +333,34 @@ static Status build(Builder *b)
     if (status == STATUS_OK)
         status = check_shown_names(b);
     if (status == STATUS_OK)
-        status = build_layout(b);
+        status = shape_build_layout(b);
     if (status == STATUS_OK)
-        status = build_filter(b);
+        status = shape_build_filter(b);
     if (status == STATUS_OK && !rowmap_finish(b->shape->map))
-        status = out_of_memory(b);
+        status = shape_out_of_memory(b);
     return status;
 }
 
 Status shape_build(Shape *shape, const Rules *rules, const TableRules *table, const WhSchema *schema,
                    const WhType *types, Relation relation, Error *error)
 {
-    Builder b = {.shape = shape,
-                 .rules = rules,
-                 .table = table,
-                 .schema = schema,
-                 .types = types,
-                 .relation = relation,
-                 .error = error};
+    ShapeBuilder b = {.shape = shape,
+                      .rules = rules,
+                      .table = table,
+                      .schema = schema,
+                      .types = types,
+                      .relation = relation,
+                      .error = error};
 
     *shape = (Shape){.columns = calloc(schema->column_count + table->constant_count, sizeof *shape->columns),
                      .map = rowmap_new(schema, types)};
     if (shape->columns == NULL || shape->map == NULL)
-        return out_of_memory(&b);
+        return shape_out_of_memory(&b);
     shape->map->has_operation = table->history;
     if (rules->salt) {
         shape->map->salt = malloc(rules->salt_size);
         if (shape->map->salt == NULL)
-            return out_of_memory(&b);
+            return shape_out_of_memory(&b);
         memcpy(shape->map->salt, rules->salt, rules->salt_size);
         shape->map->salt_size = rules->salt_size;
     }

@@ -204,6 +204,19 @@ static bool init_sync(Loader *loader)
     return ok;
 }
 
+/* Its thread has ended, or never began. */
+static void free_loader(Loader *loader)
+{
+    evolve_free(loader->evolve);
+    requests_close(loader->requests);
+    dlq_close(loader->dlq);
+    breaker_fini(&loader->breaker);
+    clickhouse_close(loader->client);
+    (void)pthread_cond_destroy(&loader->changed);
+    (void)pthread_mutex_destroy(&loader->lock);
+    free(loader);
+}
+
 Loader *loader_start(const Config *config, Metrics *metrics, Consumer *consumer, Error *error)
 {
     Loader *loader = calloc(1, sizeof *loader);
@@ -226,14 +239,7 @@ Loader *loader_start(const Config *config, Metrics *metrics, Consumer *consumer,
         return loader;
     if (loader->requests)
         (void)status_fail(error, STATUS_FATAL, "cannot start a thread");
-    evolve_free(loader->evolve);
-    requests_close(loader->requests);
-    dlq_close(loader->dlq);
-    breaker_fini(&loader->breaker);
-    clickhouse_close(loader->client);
-    (void)pthread_cond_destroy(&loader->changed);
-    (void)pthread_mutex_destroy(&loader->lock);
-    free(loader);
+    free_loader(loader);
     return NULL;
 }
 
@@ -247,14 +253,7 @@ void loader_stop(Loader *loader)
     (void)pthread_mutex_unlock(&loader->lock);
     clickhouse_cancel(loader->client);
     (void)pthread_join(loader->thread, NULL);
-    evolve_free(loader->evolve);
-    requests_close(loader->requests);
-    dlq_close(loader->dlq);
-    breaker_fini(&loader->breaker);
-    clickhouse_close(loader->client);
-    (void)pthread_cond_destroy(&loader->changed);
-    (void)pthread_mutex_destroy(&loader->lock);
-    free(loader);
+    free_loader(loader);
 }
 
 bool loader_is_idle(Loader *loader)

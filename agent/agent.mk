@@ -11,8 +11,21 @@ AGENT_LIBS = $(eval AGENT_LIBS := $$(shell $(PKG_CONFIG) --libs libcurl jansson 
 
 CRYPTO_LIBS := -lcrypto
 # What a schema becomes: needed wherever the registry is.
-REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o,registry target ruled shape shape_layout rules nearest rowmap mask filter scalar \
-	expression text)
+REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o, \
+	expression \
+	filter \
+	mask \
+	nearest \
+	registry \
+	rowmap \
+	ruled \
+	rules \
+	scalar \
+	shape \
+	shape_layout \
+	target \
+	text \
+	)
 
 BATCH_OBJECTS := $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/batch_event.o
 
@@ -131,8 +144,7 @@ $(BUILD)/tests/agent_lease_test: $(BUILD)/obj/agent/lease_test.o $(BUILD)/obj/ag
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
 
 $(BUILD)/tests/agent_rowtext_test: $(BUILD)/obj/agent/rowtext_test.o $(BUILD)/obj/agent/rowtext.o $(BUILD)/obj/agent/scalar.o \
-		$(BUILD)/obj/agent/text.o \
-		$(AGENT_COMMON_OBJECTS)
+		$(BUILD)/obj/agent/text.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
@@ -148,8 +160,7 @@ $(BUILD)/tests/agent_ruled_test: $(BUILD)/obj/agent/ruled_test.o $(BATCH_OBJECTS
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lpthread -lcmocka
 
 $(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/agent/shape.o $(BUILD)/obj/agent/shape_layout.o \
-		$(BUILD)/obj/agent/rules.o \
-		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \
+		$(BUILD)/obj/agent/rules.o $(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \
 		$(BUILD)/obj/agent/scalar.o $(BUILD)/obj/agent/expression.o $(BUILD)/obj/agent/text.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka

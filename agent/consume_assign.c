@@ -200,12 +200,15 @@ static void unassign(Consumer *consumer, rd_kafka_topic_partition_list_t *partit
 void consumer_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                            rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
+    Consumer *consumer = opaque;
+
     (void)rk;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         log_info("%d partitions assigned", partitions->cnt);
-        assign(opaque, partitions);
+        assign(consumer, partitions);
+        atomic_store(&consumer->metrics->group_joined, true);
     } else {
-        unassign(opaque, partitions);
+        unassign(consumer, partitions);
     }
 }
 

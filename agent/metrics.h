@@ -71,6 +71,7 @@ typedef struct Metrics {
     /* states */
     atomic_bool registry_loaded;
     atomic_bool kafka_reachable;
+    atomic_bool group_joined; /* partitions were given out, be it none to this agent */
     atomic_bool clickhouse_reachable;
     atomic_bool reload_failed;            /* the file was wrong when the settings were last read again */
     atomic_int_fast64_t blocked_since_ms; /* monotonic: nothing is taken from Kafka since; 0: it is */

@@ -106,3 +106,19 @@ def test_viewers_of_a_frozen_warehouse_do_not_take_all_threads(line):  # noqa: F
     finally:
         os.kill(warehouse, signal.SIGCONT)
     line.stack.until(lambda: summary(agent)[0] == 200, 30, "there are figures again")
+
+
+def test_an_agent_is_ready_when_the_group_has_given_out_partitions(line):  # noqa: F811
+    first = line.agent()
+    line.produce(count=10)
+    line.loaded(first)
+    # The group waits for a member that says nothing until it counts as dead.
+    first.process.send_signal(signal.SIGSTOP)
+    second = line.agent(ready=False)
+    line.stack.until(lambda: "the consumer group has given out no partitions yet" in second.ready()["reasons"], 15, "it waits for the group")
+    assert not second.is_ready()
+    line.stack.until(second.is_ready, 30, "the group has let it in")
+    first.kill()
+    # Agents that get none, as there are more of them than partitions, are ready too.
+    others = [line.agent() for _ in range(7)]
+    assert any(" 0 partitions assigned" in agent.log.read_text() for agent in others)

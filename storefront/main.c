@@ -17,9 +17,12 @@
 #define POOL_DEFAULT 8
 #define POOL_MAX     64
 
+#define PASSWORD_BYTES_MAX 1000
+
 typedef struct Options {
     const char *listen;
     const char *database;
+    const char *password_file;
     const char *web;
     unsigned pool;
 } Options;
@@ -30,6 +33,7 @@ static void print_help(void)
         "usage: walhouse-storefront --listen HOST:PORT --database CONNINFO [--web DIR] [--pool N]\n\n"
         "  --listen HOST:PORT   where to serve, such as 127.0.0.1:8000\n"
         "  --database CONNINFO  how to connect to Postgres, as libpq reads it\n"
+        "  --password-file FILE its first line is the password for Postgres\n"
         "  --web DIR            folder of the built page; without it only the API is served\n"
         "  --pool N             connections to Postgres, 1 to %d (%d)\n"
         "  --help, --version\n",
@@ -54,6 +58,7 @@ static int parse_options(int argc, char **argv, Options *options)
 {
     static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
                                           {"database", required_argument, NULL, 'd'},
+                                          {"password-file", required_argument, NULL, 'P'},
                                           {"web", required_argument, NULL, 'w'},
                                           {"pool", required_argument, NULL, 'p'},
                                           {"help", no_argument, NULL, 'h'},
@@ -68,6 +73,9 @@ static int parse_options(int argc, char **argv, Options *options)
             break;
         case 'd':
             options->database = optarg;
+            break;
+        case 'P':
+            options->password_file = optarg;
             break;
         case 'w':
             options->web = optarg;
@@ -91,6 +99,27 @@ static int parse_options(int argc, char **argv, Options *options)
         return -1;
     (void)fprintf(stderr, "walhouse-storefront: --listen and --database are needed (see --help)\n");
     return EXIT_USAGE;
+}
+
+/* Hands the password to libpq. Before any thread is made, as it goes by the environment. */
+static bool give_password(const char *path)
+{
+    char line[PASSWORD_BYTES_MAX + 2]; /* and its end, and a byte more to tell a longer one */
+    FILE *file = fopen(path, "r");
+    bool ok = file && fgets(line, sizeof line, file) != NULL;
+
+    if (ok) {
+        line[strcspn(line, "\r\n")] = '\0';
+        ok = line[0] != '\0' && strlen(line) <= PASSWORD_BYTES_MAX && setenv("PGPASSWORD", line, 1) == 0;
+    }
+    if (file)
+        (void)fclose(file);
+    if (!ok)
+        (void)fprintf(stderr,
+                      "walhouse-storefront: --password-file %s: its first line must hold a password of at "
+                      "most %d bytes\n",
+                      path, PASSWORD_BYTES_MAX);
+    return ok;
 }
 
 static int serve(const Options *options)
@@ -131,5 +160,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "walhouse-storefront: signals: %s\n", strerror(errno));
         return 1;
     }
+    if (options.password_file && !give_password(options.password_file))
+        return 1;
     return serve(&options);
 }

@@ -4,6 +4,7 @@
 #   make demo       the whole line with a storefront and a dashboard, until Ctrl-C (DEMO_SECONDS=n: for n seconds)
 #   make check      every test; ends in "N passed, N failed"
 #   make check-versions      extension and publisher on PostgreSQL 17 and 18, in chroots (as root)
+#   make check-docker        compose.yaml, the images (built by buildah) and a line of them (as root; docs/docker.md)
 #   make hunt       random transactions and snapshots for HUNT_SECONDS (600), in search of a row that differs
 #   make kill-test  the agent killed at KILLS (300) random moments in a stream of orders, compared row by row
 #   make check-valgrind      the extension's tests on a Postgres with assertions, and under valgrind
@@ -42,6 +43,8 @@ RDKAFKA_DIR = $(WALHOUSE_CACHE)/librdkafka-$(RDKAFKA_VERSION)
 rdkafka_config = PKG_CONFIG_PATH="$(RDKAFKA_DIR)/lib/pkgconfig" $(PKG_CONFIG)
 RDKAFKA_CFLAGS = $(eval RDKAFKA_CFLAGS := $$(shell $(rdkafka_config) --cflags rdkafka))$(RDKAFKA_CFLAGS)
 RDKAFKA_LIBS = $(eval RDKAFKA_LIBS := $$(shell $(rdkafka_config) --libs rdkafka))$(RDKAFKA_LIBS)
+LIBPQ_CFLAGS = $(eval LIBPQ_CFLAGS := $$(shell $(PKG_CONFIG) --cflags libpq))$(LIBPQ_CFLAGS)
+LIBPQ_LIBS = $(eval LIBPQ_LIBS := $$(shell $(PKG_CONFIG) --libs libpq))$(LIBPQ_LIBS)
 CHDB_DIR = $(WALHOUSE_CACHE)/chdb-$(CHDB_VERSION)
 NODE_DIR = $(WALHOUSE_CACHE)/node-$(NODE_VERSION)
 ifneq ($(wildcard $(NODE_DIR)/bin/node),)
@@ -63,7 +66,7 @@ WEB :=
 -include dashboard/dashboard.mk
 -include tests/unit.mk
 
-.PHONY: all programs web extension tests install-extension check check-versions check-valgrind demo bench hunt kill-test lint setup clean list-unit-tests FORCE
+.PHONY: all programs web extension tests install-extension check check-docker check-versions check-valgrind demo bench hunt kill-test lint setup clean list-unit-tests FORCE
 
 # In a make of its own, which sees what setup has just fetched.
 all: setup
@@ -102,7 +105,7 @@ extension:
 
 install-extension: extension $(filter %/walhouse-publisher,$(PROGRAMS))
 	$(PG_MAKE) install
-	install -m 755 $(filter %/walhouse-publisher,$(PROGRAMS)) "$$($(PG_CONFIG) --bindir)/"
+	install -m 755 $(filter %/walhouse-publisher,$(PROGRAMS)) "$(DESTDIR)$$($(PG_CONFIG) --bindir)/"
 
 # ---- what people run ----
 setup:
@@ -110,6 +113,9 @@ setup:
 
 check:
 	tests/run
+
+check-docker:
+	tests/docker/run
 
 check-versions:
 	tests/versions/run

@@ -15,8 +15,6 @@ PROGRAMS += $(BUILD)/bin/walhouse-publisher
 $(BUILD)/obj/$(PUBLISHER_DIR)/produce.o $(BUILD)/obj/$(PUBLISHER_DIR)/produce_topics.o \
 		$(BUILD)/obj/$(PUBLISHER_DIR)/produce_test.o $(BUILD)/obj/$(PUBLISHER_DIR)/topic_reader.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(RDKAFKA_CFLAGS))
 $(BUILD)/obj/$(PUBLISHER_DIR)/%.o: CPPFLAGS += $(LIBPQ_CFLAGS)
-LIBPQ_CFLAGS = $(eval LIBPQ_CFLAGS := $$(shell $(PKG_CONFIG) --cflags libpq))$(LIBPQ_CFLAGS)
-LIBPQ_LIBS = $(eval LIBPQ_LIBS := $$(shell $(PKG_CONFIG) --libs libpq))$(LIBPQ_LIBS)
 
 $(BUILD)/bin/walhouse-publisher: $(PUBLISHER_OBJECTS) $(COMMON_OBJECTS)
 	@mkdir -p $(@D)

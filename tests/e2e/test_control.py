@@ -211,27 +211,6 @@ def test_lag_is_known_in_seconds(line):
     line.stack.until(lambda: agent.metric("consumer_lag_seconds") == 0, 20, "nothing waits")
 
 
-def test_alerts_name_metrics_that_there_are():
-    groups = yaml.safe_load((TREE / "docker/alerts.yml").read_text(encoding="utf-8"))["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
-    queries = yaml.safe_load((TREE / "docker/postgres_exporter.yml").read_text(encoding="utf-8"))
-    exported = {f"{query}_{name}" for query, what in queries.items() for column in what["metrics"]
-                for name, kind in column.items() if kind["usage"] != "LABEL"}
-    documented = documented_metrics()
-    assert exported == {name for name in documented if name.startswith("walhouse_pipeline_")}
-    assert len({rule["alert"] for rule in rules}) == len(rules) >= 10
-    for rule in rules:
-        assert set(rule) - {"for"} == {"alert", "expr", "labels", "annotations"}, rule
-        assert set(rule["annotations"]) == {"summary", "description"} and rule["labels"]["severity"] in ("warning", "critical"), rule
-        metrics = set(re.findall(r"\b(?:walhouse|process)_\w+", rule["expr"]))
-        assert metrics <= set(documented) and (metrics or rule["expr"].startswith("up{")), rule
-        # Labels that it selects or groups by are the metric's.
-        labels = set(re.findall(r"(\w+)=", rule["expr"])) | set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", rule["expr"]))))
-        assert labels <= {"job", "instance"}.union(*(documented[name][1] for name in metrics)), rule
-        shown = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
-        assert shown <= {"instance"}.union(*(documented[name][1] for name in metrics)), rule
-
-
 def test_the_exporters_query_is_one_that_the_source_answers(stack):
     query = yaml.safe_load((TREE / "docker/postgres_exporter.yml").read_text(encoding="utf-8"))["walhouse_pipeline"]
     with contextlib.closing(stack.connect()) as connection, connection.cursor() as cursor:

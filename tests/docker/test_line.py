@@ -138,7 +138,9 @@ class Stack:
     # ---- clients ----
 
     def sql(self, statement):
-        return self.machine.exec("postgres", "psql", "-XqAt", "-U", "postgres", "-d", "shop", "-c", statement).stdout.strip()
+        done = self.machine.exec("postgres", "psql", "-XqAt", "-U", "postgres", "-d", "shop", "-c", statement)
+        assert done.returncode == 0, f"{statement}: {done.stderr}"
+        return done.stdout.strip()
 
     def curl(self, *arguments):
         return self.machine.enter("curl", "-sS", "-m", "20", "--fail-with-body", *arguments)

@@ -127,8 +127,6 @@ Status consumer_lag(Consumer *consumer, int timeout_ms, ConsumerLagVisit visit, 
  */
 Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_bool *stop, Error *error);
 
-/* Whether any table is known, whose messages are to be read. */
-bool consumer_has_topics(Consumer *consumer);
 /* Does Kafka answer now? STATUS_RETRY: not in timeout_ms. What is found is noted in the metrics. Any thread
  * may call it. */
 Status consumer_probe(Consumer *consumer, int timeout_ms, Error *error);

@@ -201,16 +201,6 @@ Status consumer_wait_loaded(Consumer *consumer, int timeout_ms, const atomic_boo
     return status;
 }
 
-bool consumer_has_topics(Consumer *consumer)
-{
-    bool any;
-
-    (void)pthread_mutex_lock(&consumer->lock);
-    any = consumer->topic_count > 0;
-    (void)pthread_mutex_unlock(&consumer->lock);
-    return any;
-}
-
 Status consumer_probe(Consumer *consumer, int timeout_ms, Error *error)
 {
     const struct rd_kafka_metadata *metadata = NULL;

@@ -85,7 +85,7 @@ static json_t *find_reasons(const HttpServer *server, const char **state)
         add_reason(reasons, "Kafka is away", error.text);
     if (!atomic_load(&metrics->registry_loaded))
         add_reason(reasons, "the schema topic has not been read yet", "");
-    else if (!atomic_load(&metrics->group_joined) && consumer_has_topics(server->consumer))
+    else if (!atomic_load(&metrics->group_joined) && atomic_load(&metrics->schemas) > 0)
         add_reason(reasons, "the consumer group has given out no partitions yet", "");
     answers = dashboard_probe_clickhouse(server->dashboard, &error) == STATUS_OK;
     if (!answers) {

@@ -46,14 +46,20 @@ void control_put_number(WhWriter *w, int64_t number)
     control_put_raw(w, text);
 }
 
-void control_put_heartbeat(WhWriter *w, const char *pipeline, uint64_t acked_lsn, int64_t sent_at_us)
+void control_put_heartbeat(WhWriter *w, const ControlHeartbeat *heartbeat)
 {
     control_put_raw(w, "{\"kind\": \"heartbeat\", \"pipeline\": ");
-    control_put_string(w, pipeline);
+    control_put_string(w, heartbeat->pipeline);
     control_put_raw(w, ", \"lsn\": ");
-    control_put_lsn(w, acked_lsn);
+    control_put_lsn(w, heartbeat->acked_lsn);
+    control_put_raw(w, ", \"server_lsn\": ");
+    control_put_lsn(w, heartbeat->server_lsn);
+    if (heartbeat->retained_wal_bytes >= 0) {
+        control_put_raw(w, ", \"retained_wal_bytes\": ");
+        control_put_number(w, heartbeat->retained_wal_bytes);
+    }
     control_put_raw(w, ", \"sent_at\": ");
-    control_put_number(w, sent_at_us);
+    control_put_number(w, heartbeat->sent_at_us);
     control_put_raw(w, "}");
 }
 

@@ -20,7 +20,15 @@ void control_put_number(WhWriter *w, int64_t number);
 /* Text as it is. */
 void control_put_raw(WhWriter *w, const char *text);
 
-void control_put_heartbeat(WhWriter *w, const char *pipeline, uint64_t acked_lsn, int64_t sent_at_us);
+typedef struct ControlHeartbeat {
+    const char *pipeline;
+    uint64_t acked_lsn;
+    uint64_t server_lsn;        /* up to where the server has written, as far as we know */
+    int64_t retained_wal_bytes; /* that the slot keeps; -1: not known */
+    int64_t sent_at_us;
+} ControlHeartbeat;
+
+void control_put_heartbeat(WhWriter *w, const ControlHeartbeat *heartbeat);
 
 /* {"kind":…, "pipeline":…, "lsn":…, "taken_at":…, "tables":[ — then tables one by one, then the end. */
 void control_put_statistics_head(WhWriter *w, const char *pipeline, uint64_t lsn, int64_t taken_at_us);

@@ -22,11 +22,22 @@ static void a_heartbeat_is_as_documented(void **state)
 {
     uint8_t bytes[CONTROL_HEARTBEAT_BYTES_MAX];
     WhWriter w = wh_writer(bytes, sizeof bytes);
+    ControlHeartbeat heartbeat = {.pipeline = "shop",
+                                  .acked_lsn = UINT64_C(0x1A2B3C4),
+                                  .server_lsn = UINT64_C(0x1A2B400),
+                                  .retained_wal_bytes = 16777216,
+                                  .sent_at_us = INT64_C(1767225600000000)};
 
     (void)state;
-    control_put_heartbeat(&w, "shop", UINT64_C(0x1A2B3C4), INT64_C(1767225600000000));
+    control_put_heartbeat(&w, &heartbeat);
     assert_text(&w, "{\"kind\": \"heartbeat\", \"pipeline\": \"shop\", \"lsn\": \"0/1A2B3C4\", "
+                    "\"server_lsn\": \"0/1A2B400\", \"retained_wal_bytes\": 16777216, "
                     "\"sent_at\": 1767225600000000}");
+    heartbeat.retained_wal_bytes = -1;
+    w = wh_writer(bytes, sizeof bytes);
+    control_put_heartbeat(&w, &heartbeat);
+    assert_text(&w, "{\"kind\": \"heartbeat\", \"pipeline\": \"shop\", \"lsn\": \"0/1A2B3C4\", "
+                    "\"server_lsn\": \"0/1A2B400\", \"sent_at\": 1767225600000000}");
 }
 
 static void statistics_are_as_documented(void **state)
@@ -52,7 +63,7 @@ static void what_does_not_fit_is_said(void **state)
     WhWriter w = wh_writer(bytes, sizeof bytes);
 
     (void)state;
-    control_put_heartbeat(&w, "shop", 1, 1);
+    control_put_heartbeat(&w, &(ControlHeartbeat){.pipeline = "shop"});
     assert_true(w.full);
 }
 

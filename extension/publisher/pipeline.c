@@ -55,6 +55,7 @@ static void take_settings(Pipeline *p, const Options *o)
     p->statistics_settings = (StatisticsSettings){.conninfo = o->conninfo,
                                                   .pipeline = o->pipeline,
                                                   .publication = o->publication,
+                                                  .slot = o->slot,
                                                   .interval_s = (int)o->statistics_interval_s};
     p->snapshot_settings = (SnapshotSettings){.conninfo = o->conninfo,
                                               .pipeline = o->pipeline,

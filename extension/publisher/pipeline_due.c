@@ -70,8 +70,11 @@ bool give_heartbeat(Pipeline *p)
     if (!schema_topic_is_ready(p->schemas) || p->heartbeat_in_flight || p->stopping ||
         (p->now_ms < p->heartbeat_at_ms && !p->kafka_is_away))
         return true;
-    control_put_heartbeat(&w, p->options->pipeline, progress_confirmed_lsn(&p->flow.progress),
-                          clock_wall_us());
+    control_put_heartbeat(&w, &(ControlHeartbeat){.pipeline = p->options->pipeline,
+                                                  .acked_lsn = progress_confirmed_lsn(&p->flow.progress),
+                                                  .server_lsn = p->report.report.server_lsn,
+                                                  .retained_wal_bytes = p->statistics.retained_wal_bytes,
+                                                  .sent_at_us = clock_wall_us()});
     if (w.full)
         return failure_set(&p->failure, "the pipeline's name is too long");
     result = producer_send(p->producer, schema_topic_control(p->schemas), 0, (WhSlice){0},

@@ -41,7 +41,8 @@ static const char listing_query[] =
 
 void statistics_init(Statistics *s, const StatisticsSettings *settings, int64_t now_ms)
 {
-    *s = (Statistics){.settings = settings, .next_ms = now_ms, .exact_rows_max = EXACT_ROWS_MAX};
+    *s = (Statistics){
+        .settings = settings, .next_ms = now_ms, .exact_rows_max = EXACT_ROWS_MAX, .retained_wal_bytes = -1};
 }
 
 static void end_connection(Statistics *s)
@@ -179,12 +180,26 @@ static void count_next(Statistics *s, int64_t now_ms)
     rest(s, now_ms);
 }
 
+/* Where the server is, and how much WAL our slot keeps. Names of slots need no quoting. */
+static void ask_lsn(Statistics *s, int64_t now_ms)
+{
+    char query[400];
+
+    (void)snprintf(query, sizeof query,
+                   "SELECT lsn, (SELECT pg_catalog.pg_wal_lsn_diff(lsn, restart_lsn)::bigint "
+                   "FROM pg_catalog.pg_replication_slots WHERE slot_name = '%.63s') "
+                   "FROM pg_catalog.pg_current_wal_insert_lsn() AS lsn",
+                   s->settings->slot);
+    ask(s, query, STATISTICS_LOCATING, now_ms);
+}
+
 static void handle_lsn(Statistics *s, const PGresult *result, int64_t now_ms)
 {
     if (!sql_lsn(PQgetvalue(result, 0, 0), &s->lsn)) {
         give_up(s, "Postgres gave an unknown WAL position", now_ms);
         return;
     }
+    s->retained_wal_bytes = PQgetisnull(result, 0, 1) ? -1 : strtoll(PQgetvalue(result, 0, 1), NULL, 10);
     control_put_statistics_head(&s->writer, s->settings->pipeline, s->lsn, clock_wall_us());
     s->table = 0;
     count_next(s, now_ms);
@@ -211,7 +226,7 @@ static void handle_result(Statistics *s, PGresult *result, int64_t now_ms)
     }
     if (s->state == STATISTICS_LISTING) {
         s->tables = result;
-        ask(s, "SELECT pg_catalog.pg_current_wal_insert_lsn()", STATISTICS_LOCATING, now_ms);
+        ask_lsn(s, now_ms);
         return;
     }
     if (s->state == STATISTICS_LOCATING) {

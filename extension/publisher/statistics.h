@@ -20,6 +20,7 @@ typedef struct StatisticsSettings {
     const char *conninfo;
     const char *pipeline;
     const char *publication;
+    const char *slot;
     int interval_s; /* 0: never */
 } StatisticsSettings;
 
@@ -43,8 +44,9 @@ typedef struct Statistics {
     uint64_t lsn;
     uint8_t *json; /* STATISTICS_JSON_BYTES_MAX, while a sample is taken or ready */
     WhWriter writer;
-    int64_t exact_rows_max; /* tables with more rows are estimated; falls when a count takes too long */
-    char last_error[256];   /* said already */
+    int64_t exact_rows_max;     /* tables with more rows are estimated; falls when a count takes too long */
+    int64_t retained_wal_bytes; /* that the slot kept at the last sample; -1: not known */
+    char last_error[256];       /* said already */
 } Statistics;
 
 /* A sample that would be larger is not taken. */

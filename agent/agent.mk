@@ -98,9 +98,15 @@ $(BUILD)/tests/agent_table_state_test: $(BUILD)/obj/agent/table_state_test.o $(B
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
 
 $(BUILD)/tests/agent_metrics_test: $(BUILD)/obj/agent/metrics_test.o $(BUILD)/obj/agent/metrics.o $(BUILD)/obj/agent/metrics_render.o \
-		$(BUILD)/obj/agent/labels.o $(BUILD)/obj/agent/lag_times.o $(BUILD)/obj/agent/table_state.o $(BUILD)/obj/agent/text.o
+		$(BUILD)/obj/agent/labels.o $(BUILD)/obj/agent/lag_times.o $(BUILD)/obj/agent/table_state.o $(BUILD)/obj/agent/text.o \
+		$(BUILD)/obj/agent/source_news.o
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lpthread -lcmocka
+
+UNIT_TESTS += $(BUILD)/tests/agent_source_news_test
+$(BUILD)/tests/agent_source_news_test: $(BUILD)/obj/agent/source_news_test.o $(BUILD)/obj/agent/source_news.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lpthread -lcmocka
 
 $(BUILD)/tests/agent_budget_test: $(BUILD)/obj/agent/budget_test.o $(BUILD)/obj/agent/budget.o
 	@mkdir -p $(@D)

@@ -3,7 +3,7 @@
  *
  *      warehouse:  row counts, latencies, dead letters --.
  *      warehouse:  [http] queries/NAME.sql --------------+--> JSON, kept for a second
- *      broker:     lag of the group (lag.c) -------------+
+ *      the line:   source, lag, counters ----------------+
  *      agent:      state, rows loaded, last error -------'
  *
  * Without the warehouse's own figures there is no summary: a zero in their place would pass for one. A query
@@ -59,31 +59,44 @@ static json_t *make_agent(Dashboard *d, bool clickhouse_answers)
     return agent;
 }
 
+/* One of the summary's own figures into it, unless one before it was not to be had. */
+typedef Status (*Figure)(Dashboard *d, json_t **value, Error *error);
+
+static void put_figure(Dashboard *d, json_t *figures, const char *name, Figure figure, Status *status,
+                       Error *error)
+{
+    json_t *value = NULL;
+
+    if (*status != STATUS_OK)
+        return;
+    *status = figure(d, &value, error);
+    if (*status == STATUS_OK)
+        (void)json_object_set(figures, name, value);
+    json_decref(value);
+}
+
 /* In both cases *summary is what to answer. */
 static Status make_summary(Dashboard *d, json_t **summary)
 {
-    json_t *tables = NULL;
-    json_t *latency = NULL;
-    json_t *dlq = NULL;
+    json_t *figures = json_object();
     json_t *queries = json_object();
     json_t *errors = json_object();
     Error error = {""};
-    Status status;
+    Status status = STATUS_OK;
 
     *summary = json_object();
     (void)json_object_set_new(*summary, "generated_at_ms", json_integer(clock_wall_us() / 1000));
-    status = dashboard_tables(d, &tables, &error);
-    if (status == STATUS_OK)
-        status = dashboard_latency(d, &latency, &error);
-    if (status == STATUS_OK)
-        status = dashboard_dead_letters(d, &dlq, &error);
+    put_figure(d, figures, "tables", dashboard_tables, &status, &error);
+    put_figure(d, figures, "latency_ms", dashboard_latency, &status, &error);
+    put_figure(d, figures, "dlq", dashboard_dead_letters, &status, &error);
+    put_figure(d, figures, "dead_letters", dashboard_letters, &status, &error);
+    put_figure(d, figures, "history", dashboard_history, &status, &error);
     if (status == STATUS_OK)
         dashboard_run_queries(d, queries, errors);
     (void)json_object_set_new(*summary, "agent", make_agent(d, status == STATUS_OK));
+    (void)json_object_set_new(*summary, "line", dashboard_line(d));
     if (status == STATUS_OK) {
-        (void)json_object_set(*summary, "tables", tables);
-        (void)json_object_set(*summary, "latency_ms", latency);
-        (void)json_object_set(*summary, "dlq", dlq);
+        (void)json_object_update(*summary, figures);
         (void)json_object_set(*summary, "queries", queries);
         (void)json_object_set(*summary, "queries_errors", errors);
     } else {
@@ -91,9 +104,7 @@ static Status make_summary(Dashboard *d, json_t **summary)
             *summary, "error",
             json_pack("{s:s, s:o}", "code", "warehouse_away", "message", report_text(error.text)));
     }
-    json_decref(tables);
-    json_decref(latency);
-    json_decref(dlq);
+    json_decref(figures);
     json_decref(queries);
     json_decref(errors);
     return status;
@@ -228,6 +239,7 @@ void dashboard_close(Dashboard *d)
     close_asker(&d->summary);
     close_asker(&d->probe);
     (void)pthread_cond_destroy(&d->made);
+    json_decref(d->history);
     free(d->json);
     free(d);
 }

@@ -20,7 +20,7 @@ void dashboard_close(Dashboard *dashboard);
  * generated_at_ms dates. Any thread may call it.
  *
  * Not STATUS_OK: the warehouse does not answer for its own figures, and the JSON has only generated_at_ms,
- * agent and {"error": {"code", "message"}}.
+ * agent, line and {"error": {"code", "message"}}.
  */
 Status dashboard_summary(Dashboard *dashboard, char **json, size_t *size);
 

@@ -51,8 +51,7 @@ Status dashboard_ask(Dashboard *d, Text *sql, json_t **rows, Error *error)
     return *rows ? STATUS_OK : status_fail(error, STATUS_REJECT, "the answer is not rows of JSON");
 }
 
-/* A statement for the summary's own figures: a table that is not there yet has no rows. */
-static Status ask_own(Dashboard *d, Text *sql, json_t **rows, Error *error)
+Status dashboard_ask_own(Dashboard *d, Text *sql, json_t **rows, Error *error)
 {
     Status status = dashboard_ask(d, sql, rows, error);
     int code = status == STATUS_OK ? 0 : clickhouse_exception_code(d->summary.client);
@@ -63,13 +62,13 @@ static Status ask_own(Dashboard *d, Text *sql, json_t **rows, Error *error)
     return *rows ? STATUS_OK : status_fail(error, STATUS_RETRY, "out of memory");
 }
 
-static Status ask_own_text(Dashboard *d, const char *statement, json_t **rows, Error *error)
+Status dashboard_ask_own_text(Dashboard *d, const char *statement, json_t **rows, Error *error)
 {
     Text sql = {0};
     Status status;
 
     text_append(&sql, statement, strlen(statement));
-    status = ask_own(d, &sql, rows, error);
+    status = dashboard_ask_own(d, &sql, rows, error);
     text_free(&sql);
     return status;
 }
@@ -115,7 +114,7 @@ Status dashboard_tables(Dashboard *d, json_t **tables, Error *error)
         "warehouse_rows - source_rows AS difference FROM `_walhouse_statistics` "
         "WHERE source_taken_at = (SELECT max(source_taken_at) FROM `_walhouse_statistics`) "
         "ORDER BY schema, table, warehouse_measured_at DESC LIMIT 1 BY schema, table FORMAT JSONEachRow";
-    Status status = ask_own_text(d, sql, tables, error);
+    Status status = dashboard_ask_own_text(d, sql, tables, error);
 
     if (status == STATUS_OK)
         registry_each_table(d->registry, add_uncounted, *tables);
@@ -138,26 +137,36 @@ static void append_storages(Text *sql, const char *database)
                  LATENCY_TABLES_MAX);
 }
 
-static void append_latency(Text *sql, const Config *config, const json_t *storages)
+Status dashboard_storages(Dashboard *d, json_t **storages, Error *error)
 {
-    /* Times are in microseconds: what interpolation adds beyond them would let equal percentiles differ. */
-    text_appendf(sql, "SELECT count() AS rows, round(quantile(0.5)(ms), 3) AS p50, "
-                      "round(quantile(0.95)(ms), 3) AS p95, round(quantile(0.99)(ms), 3) AS p99 FROM (");
+    Text sql = {0};
+    Status status;
+
+    append_storages(&sql, d->config.clickhouse_database);
+    status = dashboard_ask_own(d, &sql, storages, error);
+    text_free(&sql);
+    return status;
+}
+
+void dashboard_append_latencies(Text *sql, const Config *config, const json_t *storages, int window_s)
+{
+    text_append(sql, "(", 1);
     for (size_t i = 0; i < json_array_size(storages); i++) {
         const char *name = json_string_value(json_object_get(json_array_get(storages, i), "storage"));
 
         if (name == NULL)
             continue;
         text_appendf(sql,
-                     "%sSELECT (toUnixTimestamp64Micro(`_loaded_time`) - "
+                     "%sSELECT toStartOfMinute(`_loaded_time`) AS minute, "
+                     "(toUnixTimestamp64Micro(`_loaded_time`) - "
                      "toUnixTimestamp64Micro(`_commit_time`)) / 1000 AS ms FROM ",
                      i ? " UNION ALL " : "");
         text_append_identifier(sql, config->clickhouse_database, strlen(config->clickhouse_database));
         text_append(sql, ".", 1);
         text_append_identifier(sql, name, strlen(name));
-        text_appendf(sql, " WHERE `_loaded_time` > now64(6) - INTERVAL %d SECOND", LATENCY_WINDOW_S);
+        text_appendf(sql, " WHERE `_loaded_time` > now64(6) - INTERVAL %d SECOND", window_s);
     }
-    text_appendf(sql, ") FORMAT JSONEachRow");
+    text_append(sql, ")", 1);
 }
 
 /* From commit in Postgres to loaded, of the rows loaded in the window. */
@@ -166,14 +175,13 @@ Status dashboard_latency(Dashboard *d, json_t **latency, Error *error)
     json_t *storages = NULL;
     json_t *rows = NULL;
     Text sql = {0};
-    Status status;
+    Status status = dashboard_storages(d, &storages, error);
 
-    append_storages(&sql, d->config.clickhouse_database);
-    status = ask_own(d, &sql, &storages, error);
     if (status == STATUS_OK && json_array_size(storages) > 0) {
-        text_clear(&sql);
-        append_latency(&sql, &d->config, storages);
-        status = ask_own(d, &sql, &rows, error);
+        text_appendf(&sql, "SELECT count() AS rows, " DASHBOARD_PERCENTILES " FROM ");
+        dashboard_append_latencies(&sql, &d->config, storages, LATENCY_WINDOW_S);
+        text_appendf(&sql, " FORMAT JSONEachRow");
+        status = dashboard_ask_own(d, &sql, &rows, error);
     }
     if (json_array_size(rows) == 1) {
         *latency = json_incref(json_array_get(rows, 0));
@@ -199,7 +207,7 @@ Status dashboard_dead_letters(Dashboard *d, json_t **dlq, Error *error)
     json_t *reasons;
     json_t *rows = NULL;
     json_int_t sum = 0, replayed = 0, discarded = 0;
-    Status status = ask_own_text(d, sql, &rows, error);
+    Status status = dashboard_ask_own_text(d, sql, &rows, error);
 
     if (status != STATUS_OK)
         return status;

@@ -48,7 +48,7 @@ bool metrics_init(Metrics *metrics)
     /* A mutex without attributes takes no memory of its own: the first that fails is the last. */
     if (lag_times_init(&metrics->lag_times) && labels_init(&metrics->retries) &&
         labels_init(&metrics->table_inserts) && labels_init(&metrics->schema_changes) &&
-        pthread_mutex_init(&metrics->lock, NULL) == 0)
+        source_news_init(&metrics->source) && pthread_mutex_init(&metrics->lock, NULL) == 0)
         return true;
     table_states_fini(&metrics->tables);
     return false;
@@ -61,6 +61,7 @@ void metrics_fini(Metrics *metrics)
     labels_fini(&metrics->retries);
     labels_fini(&metrics->table_inserts);
     labels_fini(&metrics->schema_changes);
+    source_news_fini(&metrics->source);
     (void)pthread_mutex_destroy(&metrics->lock);
 }
 

@@ -13,6 +13,7 @@
 
 #include "agent/labels.h"
 #include "agent/lag_times.h"
+#include "agent/source_news.h"
 #include "agent/table_state.h"
 
 /* Why a message became a dead letter; the codes are those of docs/wire-format.md. */
@@ -78,6 +79,7 @@ typedef struct Metrics {
     int64_t started_at_ms;                /* Unix time */
     TableStates tables;
     LagTimes lag_times;
+    SourceNews source;
 
     pthread_mutex_t lock; /* of what follows */
     char last_error[512]; /* empty: none */

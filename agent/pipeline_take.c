@@ -184,6 +184,12 @@ static bool is_control(const char *topic)
     return size >= sizeof suffix - 1 && strcmp(topic + size - (sizeof suffix - 1), suffix) == 0;
 }
 
+static void take_control(Pipeline *p, const MessageView *view)
+{
+    statistics_offer(p->statistics, view->value.data, view->value.size);
+    source_news_take(&p->metrics->source, view->value.data, view->value.size);
+}
+
 void pipeline_take_message(Pipeline *p, const Message *message, const atomic_bool *stop)
 {
     MessageView view = message_view(message);
@@ -213,7 +219,7 @@ void pipeline_take_message(Pipeline *p, const Message *message, const atomic_boo
     if (is_letter)
         p->filling->dlq_messages++;
     else if (is_control(view.topic))
-        statistics_offer(p->statistics, view.value.data, view.value.size);
+        take_control(p, &view);
     else
         take_events(p, &view, index, stop);
 }

@@ -54,7 +54,7 @@ def test_no_zeros_for_figures_of_a_warehouse_that_is_away(line):  # noqa: F811
     try:
         line.stack.until(lambda: summary(agent)[0] == 503, 10, "the summary says that the warehouse is away")
         answer = summary(agent)[1]
-        assert set(answer) == {"generated_at_ms", "agent", "error"}
+        assert set(answer) == {"generated_at_ms", "agent", "line", "error"}
         assert answer["agent"]["state"] == "waiting_for_clickhouse"
         assert answer["error"]["code"] == "warehouse_away" and line.stack.env["CLICKHOUSE_URL"] in answer["error"]["message"]
         assert agent.ready()["state"] == "waiting_for_clickhouse"

@@ -3,7 +3,7 @@ import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
 import { Dashboard } from "./Dashboard";
 import { advance, openFeed, STALE_AFTER_MS, type Feed } from "./feed";
-import { emptyAnswer, sampleAnswer } from "./sample";
+import { aloneAnswer, emptyAnswer, sampleAnswer } from "./sample";
 
 const T0 = 1_800_000_000_000;
 const draw = (feed: Feed, now_ms: number): string => renderToStaticMarkup(<Dashboard feed={feed} now_ms={now_ms} />);
@@ -42,6 +42,25 @@ describe("Dashboard", () => {
     expect(html).toContain("text became &lt;int&gt;");
     expect(html).toContain("take a snapshot");
     expect(html).toContain("1 min 30 s");
+  });
+
+  it("shows what waits in the dead letters, the change of a schema, and how far a snapshot is", () => {
+    const html = draw(take(openFeed(T0), sampleAnswer()), T0);
+    expect(html).toContain('data-testid="letter-0-4"');
+    expect(html).toContain("the event ends at byte 3");
+    expect(html).toContain("added note");
+    expect(html).toContain("running, 25 %");
+    expect(textOf(html, "range-orders")).toBe("13");
+    expect(textOf(html, "range-revenue")).toBe("$1,022.40");
+  });
+
+  it("says how the agent is while the warehouse is away", () => {
+    const feed = advance(take(openFeed(T0), sampleAnswer()), { kind: "answer", body: aloneAnswer(), now_ms: T0 + 1000 });
+    const html = draw(feed, T0 + STALE_AFTER_MS + 1);
+    expect(textOf(html, "agent-state")).toBe("waiting for clickhouse");
+    expect(html).toContain("The warehouse does not answer: http://127.0.0.1:8123: Connection refused");
+    expect(html).toContain('data-testid="alert-warehouse"');
+    expect(textOf(html, "orders-total")).toBe("1,200");
   });
 
   it("shows an empty shop as empty, not as broken", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { readSummary } from "./contract";
+import { isPartial, readPartial, readSummary } from "./contract";
 import { ContractError } from "./decode";
-import { emptyAnswer, GENERATED_AT_MS, sampleAnswer } from "./sample";
+import { aloneAnswer, emptyAnswer, GENERATED_AT_MS, sampleAnswer } from "./sample";
 
 function withChange(change: (answer: any) => void): unknown {
   const answer = structuredClone(sampleAnswer());
@@ -26,7 +26,18 @@ describe("readSummary", () => {
   it("reads the answer of an empty database", () => {
     const summary = readSummary(emptyAnswer());
     expect(summary.queries).toEqual({});
-    expect(summary.queries_errors.size).toBe(4);
+    expect(summary.queries_errors.size).toBe(5);
+  });
+
+  it("reads the answer of an agent that says less", () => {
+    const summary = readSummary(withChange((a) => { delete a.line; delete a.history; delete a.dead_letters; }));
+    expect([summary.line, summary.history, summary.dead_letters]).toEqual([null, null, null]);
+  });
+
+  it("tells the answer without the warehouse from the other", () => {
+    expect(isPartial(sampleAnswer())).toBe(false);
+    expect(isPartial(aloneAnswer())).toBe(true);
+    expect(readPartial(aloneAnswer()).message).toContain("Connection refused");
   });
 
   it("ignores members it does not know", () => {

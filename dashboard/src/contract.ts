@@ -52,6 +52,87 @@ export interface DeadLetters {
   discarded: number;
 }
 
+// A letter that waits, as the mirror table has it; the key is text, or "(masked)".
+export interface Letter {
+  topic: string;
+  partition: number;
+  offset: number;
+  reason: string;
+  error: string;
+  time_ms: number;
+  key: string;
+  dlq_partition: number;
+  dlq_offset: number;
+}
+
+// What the publisher last said; it speaks every five seconds, by way of Kafka.
+export interface Source {
+  pipeline: string | null;
+  lsn: string | null; // acknowledged by Kafka up to here
+  server_lsn: string | null; // written by the server up to here
+  lag_bytes: number | null; // between the two
+  retained_wal_bytes: number | null;
+  sent_at_ms: number;
+}
+
+export interface Snapshot {
+  id: number;
+  schema: string | null;
+  table: string | null;
+  reason: string | null;
+  state: string | null; // running, done or failed
+  rows_done: number | null;
+  estimated_rows: number | null;
+  error: string | null;
+  sent_at_ms: number;
+}
+
+// Counted since the agent's start, as of at_ms.
+export interface Counters {
+  at_ms: number;
+  started_at_ms: number;
+  messages: number;
+  rows: number;
+  bytes: number;
+  inserts: number;
+  batch_rows: number;
+  tables_stopped: number;
+}
+
+// The line itself, told also while the warehouse is away.
+export interface Line {
+  source: Source | null; // null: not heard of yet, or another agent of the group hears it
+  snapshots: Snapshot[]; // the newest first
+  kafka: { lag_messages: number | null; waiting_since_ms: number | null; reachable: boolean };
+  agent: Counters;
+  clickhouse_takes_rows: boolean;
+}
+
+export interface LatencyMinute {
+  minute_ms: number;
+  rows: number;
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  buckets: number[]; // one more than bounds_ms: the last has no end
+}
+
+export interface SchemaChange {
+  database: string;
+  view: string;
+  fingerprint: string;
+  time_ms: number;
+  columns: string[];
+  previous: string[]; // empty: the first schema
+}
+
+// Null: the warehouse did not answer that one in time.
+export interface History {
+  bounds_ms: number[];
+  minutes: LatencyMinute[] | null;
+  schema_changes: SchemaChange[] | null;
+}
+
 // The shop's own questions: dashboard/queries/<name>.sql, one interface each.
 export interface OrdersMinute {
   minute_ms: number;
@@ -85,6 +166,7 @@ export interface RecentOrder {
 
 export interface QueryRows {
   orders_per_minute: OrdersMinute[];
+  orders_per_quarter: OrdersMinute[]; // minute_ms begins a quarter of an hour
   totals: Totals[];
   top_skus: TopSku[];
   recent_orders: RecentOrder[];
@@ -98,6 +180,9 @@ export interface Summary {
   tables: TableCounts[];
   latency_ms: Latency;
   dlq: DeadLetters;
+  line: Line | null; // null: of an older agent, as the next two
+  dead_letters: Letter[] | null; // the newest that wait
+  history: History | null;
   queries: Partial<QueryRows>;
   queries_errors: Map<string, string>; // by query name: why there are no rows
 }
@@ -141,8 +226,73 @@ const readLatency = object<Latency>({
 
 const readDeadLetters = object<DeadLetters>({ count, by_reason: dictionary(count), replayed: count, discarded: count });
 
+const readSource = object<Source>({
+  pipeline: nullable(text),
+  lsn: nullable(text),
+  server_lsn: nullable(text),
+  lag_bytes: nullable(count),
+  retained_wal_bytes: nullable(integer),
+  sent_at_ms: integer,
+});
+
+const readSnapshot = object<Snapshot>({
+  id: integer,
+  schema: nullable(text),
+  table: nullable(text),
+  reason: nullable(text),
+  state: nullable(text),
+  rows_done: nullable(count),
+  estimated_rows: nullable(integer),
+  error: nullable(text),
+  sent_at_ms: integer,
+});
+
+const readLine = object<Line>({
+  source: nullable(readSource),
+  snapshots: list(readSnapshot),
+  kafka: object<Line["kafka"]>({ lag_messages: nullable(count), waiting_since_ms: nullable(integer), reachable: boolean }),
+  agent: object<Counters>({
+    at_ms: integer, started_at_ms: integer, messages: count, rows: count, bytes: count, inserts: count, batch_rows: count,
+    tables_stopped: count,
+  }),
+  clickhouse_takes_rows: boolean,
+});
+
+const readLetter = object<Letter>({
+  topic: text,
+  partition: integer,
+  offset: integer,
+  reason: text,
+  error: text,
+  time_ms: integer,
+  key: text,
+  dlq_partition: integer,
+  dlq_offset: integer,
+});
+
+const readHistory = object<History>({
+  bounds_ms: list(count),
+  minutes: nullable(
+    list(
+      object<LatencyMinute>({
+        minute_ms: integer, rows: count, p50: nullable(real), p95: nullable(real), p99: nullable(real), buckets: list(count),
+      }),
+    ),
+  ),
+  schema_changes: nullable(
+    list(
+      object<SchemaChange>({
+        database: text, view: text, fingerprint: text, time_ms: integer, columns: list(text), previous: list(text),
+      }),
+    ),
+  ),
+});
+
+const readOrdersMinutes = list(object<OrdersMinute>({ minute_ms: integer, orders: count, revenue: decimal }));
+
 const queryReaders: { [K in QueryName]: Reader<QueryRows[K]> } = {
-  orders_per_minute: list(object<OrdersMinute>({ minute_ms: integer, orders: count, revenue: decimal })),
+  orders_per_minute: readOrdersMinutes,
+  orders_per_quarter: readOrdersMinutes,
   totals: list(
     object<Totals>({ orders: count, revenue: decimal, average_order_value: nullable(decimal), orders_last_minute: count }),
   ),
@@ -177,8 +327,31 @@ export function readSummary(value: unknown): Summary {
     tables: list(readTable),
     latency_ms: readLatency,
     dlq: readDeadLetters,
+    line: nullable(readLine),
+    dead_letters: nullable(list(readLetter)),
+    history: nullable(readHistory),
   })(value, "summary");
   return { ...inner, queries, queries_errors };
+}
+
+// What the agent says while the warehouse is away.
+export interface AgentAlone {
+  agent: AgentState;
+  line: Line | null;
+  message: string;
+}
+
+export function isPartial(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "error" in value;
+}
+
+export function readPartial(value: unknown): AgentAlone {
+  const read = object<{ agent: AgentState; line: Line | null; error: { message: string } }>({
+    agent: readAgent,
+    line: nullable(readLine),
+    error: object<{ message: string }>({ message: text }),
+  })(value, "summary");
+  return { agent: read.agent, line: read.line, message: read.error.message };
 }
 
 function readQuery<K extends QueryName>(name: K, rows: unknown, into: Partial<QueryRows>, errors: Map<string, string>): void {

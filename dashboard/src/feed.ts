@@ -1,7 +1,9 @@
 // The page's memory of what the agent said, as a pure function of (memory, event): what is known, since when, and
 // why it is not newer. The figures of the last good answer stay until a newer one replaces them; how old they are is
 // always told. Times are the browser's clock except where a name says otherwise.
-import { queryNames, readSummary, type QueryName, type QueryRows, type Summary } from "./contract";
+import {
+  isPartial, queryNames, readPartial, readSummary, type AgentAlone, type AgentState, type Line, type QueryName, type QueryRows, type Summary,
+} from "./contract";
 import { ContractError } from "./decode";
 
 // The agent answers at most once a second with something new; five missed ones are no longer a hiccup.
@@ -21,6 +23,8 @@ export interface Feed {
   // browser's clock alone, because the agent's may be set differently.
   fresh_at_ms: number | null;
   failure: string | null; // of the last try; null when it succeeded
+  alone: AgentAlone | null; // the last answer, when the agent gave one without the warehouse
+  lines: Line[]; // of the last answers, the newest last: two of them make a rate
   queries: KnownQueries;
 }
 
@@ -34,26 +38,44 @@ export type Health =
   | { kind: "stale"; since_ms: number; reason: string; never: boolean };
 
 export function openFeed(now_ms: number): Feed {
-  return { opened_at_ms: now_ms, summary: null, fresh_at_ms: null, failure: null, queries: {} };
+  return { opened_at_ms: now_ms, summary: null, fresh_at_ms: null, failure: null, alone: null, lines: [], queries: {} };
 }
 
 export function advance(feed: Feed, event: FeedEvent): Feed {
-  if (event.kind === "failure") return { ...feed, failure: event.message };
-  let summary: Summary;
+  if (event.kind === "failure") return { ...feed, failure: event.message, alone: null };
   try {
-    summary = readSummary(event.body);
+    return isPartial(event.body) ? takeAlone(feed, readPartial(event.body)) : takeSummary(feed, readSummary(event.body), event.now_ms);
   } catch (error) {
     if (!(error instanceof ContractError)) throw error;
-    return { ...feed, failure: `The agent's answer is malformed (${error.message}).` };
+    return { ...feed, failure: `The agent's answer is malformed (${error.message}).`, alone: null };
   }
+}
+
+function takeAlone(feed: Feed, alone: AgentAlone): Feed {
+  return { ...feed, alone, failure: `The warehouse does not answer: ${alone.message}`, lines: keepLine(feed.lines, alone.line) };
+}
+
+function takeSummary(feed: Feed, summary: Summary, now_ms: number): Feed {
   const renewed = feed.summary === null || summary.generated_at_ms !== feed.summary.generated_at_ms;
   return {
     ...feed,
     summary,
     failure: null,
-    fresh_at_ms: renewed ? event.now_ms : feed.fresh_at_ms,
-    queries: renewed ? remember(feed.queries, summary, event.now_ms) : feed.queries,
+    alone: null,
+    fresh_at_ms: renewed ? now_ms : feed.fresh_at_ms,
+    lines: renewed ? keepLine(feed.lines, summary.line) : feed.lines,
+    queries: renewed ? remember(feed.queries, summary, now_ms) : feed.queries,
   };
+}
+
+const LINES_MAX = 12;
+
+// Counters of a process that was started anew are no continuation.
+function keepLine(lines: Line[], line: Line | null): Line[] {
+  if (line === null) return lines;
+  const last = lines.at(-1);
+  if (last !== undefined && last.agent.started_at_ms !== line.agent.started_at_ms) return [line];
+  return [...lines, line].slice(-LINES_MAX);
 }
 
 function remember(known: KnownQueries, summary: Summary, now_ms: number): KnownQueries {
@@ -79,6 +101,39 @@ export function health(feed: Feed, now_ms: number): Health {
     reason: feed.failure ?? "The agent answers, but with figures it has not renewed.",
     never: feed.fresh_at_ms === null,
   };
+}
+
+// The line as it was last told of, with the warehouse or without.
+export function lineOf(feed: Feed): Line | null {
+  return feed.lines.at(-1) ?? null;
+}
+
+export function agentOf(feed: Feed): AgentState | null {
+  return feed.alone?.agent ?? feed.summary?.agent ?? null;
+}
+
+// By how much a counter grows in a second, over the last answers; null while there is but one.
+export function rate(feed: Feed, counter: "messages" | "rows" | "bytes" | "inserts"): number | null {
+  const first = feed.lines[0]?.agent;
+  const last = feed.lines.at(-1)?.agent;
+  if (first === undefined || last === undefined || last.at_ms <= first.at_ms) return null;
+  return (1000 * (last[counter] - first[counter])) / (last.at_ms - first.at_ms);
+}
+
+// WAL written in a second, between the first and the last heartbeat of the last answers; null while there is but one.
+export function walRate(feed: Feed): number | null {
+  const heard = feed.lines.flatMap((line) => (line.source === null ? [] : [line.source]));
+  const first = heard[0];
+  const last = heard.at(-1);
+  const from = readLsn(first?.server_lsn);
+  const to = readLsn(last?.server_lsn);
+  if (first === undefined || last === undefined || from === null || to === null || last.sent_at_ms <= first.sent_at_ms) return null;
+  return Math.max(0, (1000 * Number(to - from)) / (last.sent_at_ms - first.sent_at_ms));
+}
+
+function readLsn(text: string | null | undefined): bigint | null {
+  const match = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i.exec(text ?? "");
+  return match === null ? null : (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
 }
 
 // ClickHouse's code for a table that is not there (its name may be cut off a long message): no row of it has ever arrived, which is an empty shop and no fault.

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { formatBytes, formatRate } from "./format";
 import {
   formatAge, formatCount, formatDifference, formatMilliseconds, formatMinute, formatMoney, formatTime, humanize,
 } from "./format";
@@ -53,3 +54,10 @@ describe("times", () => {
 });
 
 it("humanize makes words of the wire's names", () => expect(humanize("unknown_schema-id")).toBe("unknown schema id"));
+
+describe("formatBytes and formatRate", () => {
+  it("name their units", () => {
+    expect([null, 0, 1023, 1024, 20_000, 5 * 1024 ** 3].map(formatBytes)).toEqual(["–", "0 B", "1,023 B", "1.0 KiB", "20 KiB", "5.0 GiB"]);
+    expect([null, 0, 0.26, 12.4, 1234].map((n) => formatRate(n, "row"))).toEqual(["–", "0 row/s", "0.3 row/s", "12 row/s", "1,234 row/s"]);
+  });
+});

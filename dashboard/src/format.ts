@@ -72,6 +72,33 @@ export function timeZoneName(nowMs: number): string {
   return zone === short ? zone : `${zone} (${short})`;
 }
 
+const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+export function formatBytes(value: number | null): string {
+  if (value === null) return UNKNOWN;
+  let rest = value;
+  let unit = 0;
+  while (rest >= 1024 && unit < BYTE_UNITS.length - 1) {
+    rest /= 1024;
+    unit++;
+  }
+  return `${rest < 10 && unit > 0 ? rest.toFixed(1) : grouped.format(Math.round(rest))} ${BYTE_UNITS[unit]}`;
+}
+
+// Per second. Below ten a figure that rests at 0 would hide that something moves.
+export function formatRate(value: number | null, unit: string): string {
+  if (value === null) return UNKNOWN;
+  return `${value > 0 && value < 10 ? value.toFixed(1) : grouped.format(Math.round(value))} ${unit}/s`;
+}
+
+// With the day, for what may be of another one.
+export function formatMoment(ms: number, timeZone?: string): string {
+  return new Intl.DateTimeFormat(LOCALE, {
+    day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    ...(timeZone === undefined ? {} : { timeZone }),
+  }).format(ms);
+}
+
 // snake_case of the wire, as words.
 export function humanize(name: string): string {
   return name.replace(/[_-]+/g, " ");

@@ -3,6 +3,7 @@ import { createRoot } from "react-dom/client";
 import { Dashboard } from "./Dashboard";
 import { useFeed, useNow } from "./poll";
 import "uplot/dist/uPlot.min.css";
+import "./tokens.css";
 import "./style.css";
 
 const CLOCK_INTERVAL_MS = 500;

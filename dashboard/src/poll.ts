@@ -12,7 +12,8 @@ async function ask(url: string, signal: AbortSignal): Promise<FeedEvent> {
       headers: { Accept: "application/json" },
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });
-    if (!response.ok) return failure(`The agent answered ${response.status} ${response.statusText}.`);
+    // With an error of its own the agent still says how it is.
+    if (!response.ok && response.status !== 503) return failure(`The agent answered ${response.status} ${response.statusText}.`);
     return { kind: "answer", body: await response.json(), now_ms: Date.now() };
   } catch (error) {
     if (error instanceof SyntaxError) return failure("The agent's answer is not JSON.");

@@ -160,10 +160,12 @@ def test_empty_shop(shop):
     assert shop.query("recent_orders") == []
     minutes = shop.query("orders_per_minute")
     assert len(minutes) == 60
-    assert all(minute["orders"] == 0 and minute["revenue"] == "0.00" for minute in minutes)
+    quarters = shop.query("orders_per_quarter")
+    assert len(quarters) == 100
+    assert all(bucket["orders"] == 0 and bucket["revenue"] == "0.00" for bucket in minutes + quarters)
 
 
-@pytest.mark.parametrize("name", ["totals", "orders_per_minute", "top_skus", "recent_orders"])
+@pytest.mark.parametrize("name", ["totals", "orders_per_minute", "orders_per_quarter", "top_skus", "recent_orders"])
 def test_missing_table_is_named_as_such(warehouse, name):
     """The page tells an empty shop from a broken warehouse by this word."""
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -206,6 +208,17 @@ def test_orders_per_minute(shop):
     # The three inserts may straddle a minute.
     assert sum(orders for orders, _ in busy) == 3
     assert sum(float(revenue) for _, revenue in busy) == pytest.approx(4.50)
+
+
+def test_orders_per_quarter(shop):
+    shop.order(1, "1.50", age_s=600)
+    shop.order(2, "2.00", age_s=23 * 3600)
+    shop.order(3, "9.00", age_s=26 * 3600)
+    quarters = shop.query("orders_per_quarter")
+    starts = [quarter["minute_ms"] for quarter in quarters]
+    assert starts == list(range(starts[0], starts[0] + 100 * 900_000, 900_000))
+    assert starts[0] % 900_000 == 0 and 0 <= time.time() * 1000 - starts[-1] < 910_000
+    assert [(quarter["orders"], quarter["revenue"]) for quarter in quarters if quarter["orders"]] == [(1, "2.00"), (1, "1.50")]
 
 
 def test_top_skus(shop):

@@ -1,5 +1,5 @@
 // Who is speaking and whether to believe it: the agent's state, and whether the figures are of now.
-import type { Feed, Health } from "../feed";
+import { agentOf, type Feed, type Health } from "../feed";
 import { formatAge, formatTime, humanize } from "../format";
 
 export function Header({ feed, health }: { feed: Feed; health: Health }) {
@@ -21,12 +21,13 @@ export function Header({ feed, health }: { feed: Feed; health: Health }) {
 }
 
 function AgentBadge({ feed, health }: { feed: Feed; health: Health }) {
-  if (feed.summary === null) return null;
-  const state = feed.summary.agent.state;
+  const agent = agentOf(feed);
+  if (agent === null) return null;
   // The last state an unreachable agent told is not its state.
-  const shown = health.kind === "live" ? humanize(state) : `was ${humanize(state)}`;
+  const answers = health.kind === "live" || feed.alone !== null;
+  const shown = answers ? humanize(agent.state) : `was ${humanize(agent.state)}`;
   return (
-    <span className="badge" data-tone={health.kind === "live" ? agentTone(state) : "warn"}>
+    <span className="badge" data-tone={answers ? agentTone(agent.state) : "warn"}>
       Agent <b data-testid="agent-state">{shown}</b>
     </span>
   );
@@ -52,7 +53,7 @@ export function StaleBanner({ health, now_ms }: { health: Health; now_ms: number
   return (
     <div role="status" className="banners">
       {health.kind === "stale" ? (
-        <p className="banner" data-testid="stale-banner">
+        <p className="banner" data-tone="bad" data-testid="stale-banner">
           <strong>
             {health.never ? "No usable answer since the page was opened at" : "Stale since"} {formatTime(health.since_ms)}
           </strong>{" "}

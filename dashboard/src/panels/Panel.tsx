@@ -4,13 +4,22 @@ import type { QueryName, QueryRows } from "../contract";
 import { isMissingTable, type Feed, type Known } from "../feed";
 import { formatTime, humanize } from "../format";
 
-export function Panel({ title, note, children }: { title: string; note?: ReactNode | undefined; children: ReactNode }) {
+interface PanelProps {
+  title: string;
+  area?: string | undefined; // its place in the page's grid
+  note?: ReactNode | undefined;
+  tool?: ReactNode | undefined; // what chooses or acts, at the title's end
+  children: ReactNode;
+}
+
+export function Panel({ title, area, note, tool, children }: PanelProps) {
   const id = useId();
   return (
-    <section className="panel" aria-labelledby={id}>
+    <section className="panel" aria-labelledby={id} data-area={area}>
       <header>
         <h2 id={id}>{title}</h2>
         {note === undefined ? null : <p className="note">{note}</p>}
+        {tool}
       </header>
       {children}
     </section>
@@ -25,17 +34,18 @@ interface QueryPanelProps<K extends QueryName> {
   title: string;
   feed: Feed;
   query: K;
+  area?: string;
   empty: ReactNode; // shown when the warehouse has no such rows
   note?: ReactNode;
   children: (rows: QueryRows[K]) => ReactNode;
 }
 
-export function QueryPanel<K extends QueryName>({ title, feed, query, empty, note, children }: QueryPanelProps<K>) {
+export function QueryPanel<K extends QueryName>({ title, feed, query, area, empty, note, children }: QueryPanelProps<K>) {
   const known = feed.queries[query] as Known<QueryRows[K]> | undefined;
   const error = feed.summary?.queries_errors.get(query);
   const isEmpty = known === undefined ? isMissingTable(error) : known.rows.length === 0;
   return (
-    <Panel title={title} note={note}>
+    <Panel title={title} note={note} area={area}>
       {known === undefined && !isEmpty ? <Empty>{whyNothing(feed, error)}</Empty> : null}
       {isEmpty ? <Empty>{empty}</Empty> : null}
       {known !== undefined && !isEmpty ? children(known.rows) : null}

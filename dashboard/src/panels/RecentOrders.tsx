@@ -8,7 +8,7 @@ const NEW_FOR_MS = 5_000;
 
 export function RecentOrders({ feed, now_ms }: { feed: Feed; now_ms: number }) {
   return (
-    <QueryPanel title="Recent orders" feed={feed} query="recent_orders" empty="No orders yet. The first one placed in the shop appears here.">
+    <QueryPanel area="recent" title="Recent orders" feed={feed} query="recent_orders" empty="No orders yet. The first one placed in the shop appears here.">
       {(orders) => (
         <div className="scroll" tabIndex={0} role="region" aria-label="Recent orders">
           <table>

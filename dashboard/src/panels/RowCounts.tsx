@@ -8,7 +8,7 @@ import { Empty, Panel, whyNothing } from "./Panel";
 export function RowCounts({ feed, now_ms }: { feed: Feed; now_ms: number }) {
   const tables = feed.summary?.tables ?? [];
   return (
-    <Panel title="Rows in Postgres and in the warehouse" note="both as of the LSN at which Postgres counted">
+    <Panel title="Rows in Postgres and in the warehouse" area="counts" note="both as of the LSN at which Postgres counted">
       {tables.length === 0 ? (
         <Empty>
           {feed.summary === null ? whyNothing(feed, undefined) : "No table has come through the pipeline yet."}
@@ -24,7 +24,7 @@ export function RowCounts({ feed, now_ms }: { feed: Feed; now_ms: number }) {
                 <th scope="col" className="number">Difference</th>
                 <th scope="col" className="number">Postgres counted</th>
                 <th scope="col" className="number">Warehouse counted</th>
-                <th scope="col">At LSN</th>
+                <th scope="col" className="roomy">At LSN</th>
               </tr>
             </thead>
             <tbody>
@@ -55,7 +55,7 @@ function TableRow({ table, feed, now_ms }: { table: TableCounts; feed: Feed; now
       </td>
       <td className="number">{ago(ageAt(feed, table.source_taken_at_ms, now_ms))}</td>
       <td className="number">{ago(ageAt(feed, table.warehouse_measured_at_ms, now_ms))}</td>
-      <td><code>{table.source_lsn ?? "–"}</code></td>
+      <td className="roomy"><code>{table.source_lsn ?? "–"}</code></td>
     </tr>
   );
 }

@@ -11,7 +11,7 @@ export function ShopFigures({ feed }: { feed: Feed }) {
   const error = feed.summary?.queries_errors.get("totals");
   const totals = known?.rows[0] ?? (isMissingTable(error) ? NO_ORDERS : null);
   return (
-    <Panel title="Shop">
+    <Panel title="Shop" area="shop">
       <dl className="figures">
         <Figure label="Orders" testid="orders-total" value={formatCount(totals?.orders ?? null)} />
         <Figure label="Revenue" testid="revenue-total" value={formatMoney(totals?.revenue ?? null)} />

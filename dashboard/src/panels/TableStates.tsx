@@ -1,14 +1,14 @@
 // Tables that do not simply load, the gravest first: why, since when, and the way out. Shown only when there are any.
 import type { TableState } from "../contract";
-import { ageAt, type Feed } from "../feed";
+import { ageAt, agentOf, type Feed } from "../feed";
 import { formatAge, humanize } from "../format";
 import { Panel } from "./Panel";
 
 export function TableStates({ feed, now_ms }: { feed: Feed; now_ms: number }) {
-  const states = feed.summary?.agent.table_states ?? [];
+  const states = agentOf(feed)?.table_states ?? [];
   if (states.length === 0) return null;
   return (
-    <Panel title="Tables that need attention" note="their messages wait in Kafka while they are stopped; the others go on">
+    <Panel title="Tables that need attention" area="states" note="their messages wait in Kafka while they are stopped; the others go on">
       <div className="scroll" tabIndex={0} role="region" aria-label="States of tables">
         <table className="states" data-testid="table-states">
           <thead>

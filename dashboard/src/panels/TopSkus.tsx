@@ -5,7 +5,7 @@ import { QueryPanel } from "./Panel";
 
 export function TopSkus({ feed }: { feed: Feed }) {
   return (
-    <QueryPanel title="Top SKUs" note="by revenue" feed={feed} query="top_skus" empty="Nothing sold yet.">
+    <QueryPanel area="skus" title="Top SKUs" note="by revenue" feed={feed} query="top_skus" empty="Nothing sold yet.">
       {(skus) => (
         <div className="scroll" tabIndex={0} role="region" aria-label="Top SKUs">
           <table className="tops">

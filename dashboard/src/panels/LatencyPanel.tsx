@@ -1,0 +1,111 @@
+// From commit in Postgres to loaded in the warehouse: now, over the last hour, and how it is spread.
+import { useMemo } from "react";
+import type { History, Latency, LatencyMinute } from "../contract";
+import type { Feed } from "../feed";
+import { formatAge, formatCount, formatMilliseconds } from "../format";
+import { Chart, type ChartShape } from "./Chart";
+import { Empty, Figure, Panel, whyNothing } from "./Panel";
+
+const shape: ChartShape = {
+  series: [
+    { label: "p99", color: "--accent-2", scale: "ms", kind: "line", format: formatMilliseconds },
+    { label: "p95", color: "--accent-3", scale: "ms", kind: "line", format: formatMilliseconds },
+    { label: "p50", color: "--accent", scale: "ms", kind: "area", format: formatMilliseconds },
+  ],
+  scales: [{ name: "ms", side: "left", floor: 100, logarithmic: true, format: shortBound }],
+  bucket_ms: 60_000,
+  height: 232,
+};
+
+export function LatencyPanel({ feed }: { feed: Feed }) {
+  const latency = feed.summary?.latency_ms ?? null;
+  const history = feed.summary?.history ?? null;
+  return (
+    <Panel title="Latency" area="latency" note={latency === null ? undefined : describeWindow(latency)}>
+      <dl className="figures">
+        <Figure label="Half arrive within (p50)" testid="latency-p50" value={formatMilliseconds(latency?.p50 ?? null)} />
+        <Figure label="19 of 20 within (p95)" testid="latency-p95" value={formatMilliseconds(latency?.p95 ?? null)} />
+        <Figure label="99 of 100 within (p99)" testid="latency-p99" value={formatMilliseconds(latency?.p99 ?? null)} />
+      </dl>
+      {feed.summary === null ? <Empty>{whyNothing(feed, undefined)}</Empty> : null}
+      {history === null || history.minutes === null ? null : history.minutes.length === 0 ? (
+        <Empty>No rows were loaded in the last hour.</Empty>
+      ) : (
+        <div className="halves">
+          <figure>
+            <figcaption>Minute by minute, last hour (logarithmic)</figcaption>
+            <div className="chart low" role="img" aria-label={describeMinutes(history.minutes)} data-testid="latency-over-time">
+              <MinutesChart minutes={history.minutes} />
+            </div>
+          </figure>
+          <Histogram history={history} minutes={history.minutes} />
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+function describeWindow(latency: Latency): string {
+  const window = formatAge(latency.window_s * 1000);
+  return latency.rows === 0
+    ? `no rows loaded in the last ${window}`
+    : `from commit to loaded, over the ${formatCount(latency.rows)} rows of the last ${window}`;
+}
+
+function describeMinutes(minutes: LatencyMinute[]): string {
+  const worst = minutes.reduce<number>((most, minute) => Math.max(most, minute.p99 ?? 0), 0);
+  const last = minutes.at(-1);
+  return `Latency over the last hour: p50 is ${formatMilliseconds(last?.p50 ?? null)} now, the highest p99 was ${formatMilliseconds(worst)}.`;
+}
+
+// A logarithm has no zero; two clocks may even give less.
+const positive = (value: number | null): number | null => (value === null ? null : Math.max(1, value));
+
+function MinutesChart({ minutes }: { minutes: LatencyMinute[] }) {
+  const times_ms = useMemo(() => minutes.map((minute) => minute.minute_ms), [minutes]);
+  const values = useMemo(
+    () => [minutes.map((m) => positive(m.p99)), minutes.map((m) => positive(m.p95)), minutes.map((m) => positive(m.p50))],
+    [minutes],
+  );
+  return <Chart shape={shape} times_ms={times_ms} values={values} />;
+}
+
+export interface Bucket {
+  label: string;
+  short: string;
+  rows: number;
+}
+
+export function sumBuckets(history: History, minutes: LatencyMinute[]): Bucket[] {
+  const { bounds_ms } = history;
+  const at = (index: number): number => minutes.reduce((sum, minute) => sum + (minute.buckets[index] ?? 0), 0);
+  const bounded = bounds_ms.map((bound, index) => ({ label: `up to ${shortBound(bound)}`, short: shortBound(bound), rows: at(index) }));
+  return [...bounded, { label: `more than ${shortBound(bounds_ms.at(-1) ?? 0)}`, short: "more", rows: at(bounds_ms.length) }];
+}
+
+function shortBound(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${ms / 1000} s`;
+}
+
+function Histogram({ history, minutes }: { history: History; minutes: LatencyMinute[] }) {
+  const buckets = sumBuckets(history, minutes);
+  const all = buckets.reduce((sum, bucket) => sum + bucket.rows, 0);
+  const most = Math.max(1, ...buckets.map((bucket) => bucket.rows));
+  const mode = buckets.find((bucket) => bucket.rows === most);
+  return (
+    <figure>
+      <figcaption>How it is spread, {formatCount(all)} rows of the last hour</figcaption>
+      <div
+        className="histogram" role="img" data-testid="latency-histogram"
+        aria-label={`Histogram of latency: of ${formatCount(all)} rows most took ${mode?.label ?? "–"}.`}
+      >
+        {buckets.map((bucket, index) => (
+          <div key={bucket.label} className="bin" title={`${bucket.label}: ${formatCount(bucket.rows)} rows`}>
+            <span className="bar" style={{ blockSize: `${(100 * bucket.rows) / most}%` }} data-some={bucket.rows > 0} />
+            <span className="tick">{index % 3 === 1 || index === buckets.length - 1 ? bucket.short : ""}</span>
+          </div>
+        ))}
+      </div>
+    </figure>
+  );
+}

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/dashboard.h"
+#include "agent/dashboard_events.h"
 #include "agent/lag.h"
 #include "agent/report.h"
 #include "agent/text.h"
@@ -17,6 +18,7 @@
 #include "lib/httpd.h"
 
 #define CONNECTIONS_MAX  64
+#define VIEWERS_MAX      32
 #define THREADS          8 /* an answer may wait for Kafka or ClickHouse, and the others must not wait for it */
 #define IDLE_TIMEOUT_S   30
 #define BODY_BYTES_MAX   4096
@@ -31,6 +33,7 @@ struct HttpServer {
     Lag *lag;
     Dashboard *dashboard;
     Httpd *httpd;
+    DashboardEvents *events;
 };
 
 /* ---- answers ---- */
@@ -229,6 +232,8 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
                               .context = server,
                               .static_directory = config->http_dashboard,
                               .body_bytes_max = BODY_BYTES_MAX,
+                              .events_path = "/api/events",
+                              .streams_max = VIEWERS_MAX,
                               .connections_max = CONNECTIONS_MAX,
                               .threads = THREADS,
                               .timeout_s = IDLE_TIMEOUT_S};
@@ -248,9 +253,10 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
     server->dashboard = dashboard_open(config, server->lag, registry, metrics, error);
     if (server->dashboard) {
         server->httpd = httpd_start(&settings, problem, sizeof problem);
-        if (server->httpd)
+        if (server->httpd == NULL)
+            (void)status_fail(error, STATUS_FATAL, "[http] %s", problem);
+        else if ((server->events = dashboard_events_start(server->dashboard, server->httpd, error)) != NULL)
             return server;
-        (void)status_fail(error, STATUS_FATAL, "[http] %s", problem);
     }
     http_server_stop(server);
     return NULL;
@@ -260,6 +266,7 @@ void http_server_stop(HttpServer *server)
 {
     if (server == NULL)
         return;
+    dashboard_events_stop(server->events);
     if (server->httpd)
         httpd_stop(server->httpd);
     dashboard_close(server->dashboard);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/httpd_static.h"
+#include "lib/httpd_stream.h"
 #include "lib/log.h"
 
 #define CONNECTION_MEMORY_BYTES 32768
@@ -24,7 +25,8 @@
 
 struct Httpd {
     HttpdSettings settings;
-    int static_fd; /* -1: no static files */
+    int static_fd;    /* -1: no static files */
+    Streams *streams; /* NULL: none */
     struct MHD_Daemon *daemon;
 };
 
@@ -116,6 +118,11 @@ static enum MHD_Result answer_request(Httpd *httpd, HttpdRequest *request)
 {
     const char *allowed = NULL;
 
+    if (httpd->streams && strcmp(request->path, httpd->settings.events_path) == 0) {
+        if (strcmp(request->method, "GET") == 0)
+            return streams_serve(httpd->streams, request->connection);
+        return queue_error(request->connection, 405, "method_not_allowed", "Events can only be read.", "GET");
+    }
     for (size_t i = 0; i < httpd->settings.route_count; i++) {
         const HttpdRoute *route = &httpd->settings.routes[i];
         HttpdResponse response = {0};
@@ -259,6 +266,8 @@ static struct MHD_Daemon *start_daemon(Httpd *httpd, const struct sockaddr_stora
     const HttpdSettings *s = &httpd->settings;
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG;
 
+    if (httpd->streams)
+        flags |= MHD_ALLOW_SUSPEND_RESUME;
     if (address->ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     return MHD_start_daemon(
@@ -281,7 +290,9 @@ Httpd *httpd_start(const HttpdSettings *settings, char *error, size_t error_size
     }
     httpd->settings = *settings;
     httpd->static_fd = -1;
-    if (!parse_address(settings->listen, &address)) {
+    if (settings->events_path && (httpd->streams = streams_open(settings->streams_max)) == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+    } else if (!parse_address(settings->listen, &address)) {
         (void)snprintf(error, error_size,
                        "cannot listen on \"%s\": give an address and a port, such as 127.0.0.1:8080",
                        settings->listen);
@@ -299,16 +310,29 @@ Httpd *httpd_start(const HttpdSettings *settings, char *error, size_t error_size
     }
     if (httpd->static_fd >= 0)
         (void)close(httpd->static_fd);
+    streams_free(httpd->streams);
     free(httpd);
     return NULL;
+}
+
+void httpd_broadcast(Httpd *httpd, const char *line, size_t size)
+{
+    streams_send(httpd->streams, line, size);
+}
+
+size_t httpd_viewers(Httpd *httpd)
+{
+    return streams_count(httpd->streams);
 }
 
 void httpd_stop(Httpd *httpd)
 {
     if (httpd == NULL)
         return;
+    streams_end(httpd->streams);
     MHD_stop_daemon(httpd->daemon);
     if (httpd->static_fd >= 0)
         (void)close(httpd->static_fd);
+    streams_free(httpd->streams);
     free(httpd);
 }

@@ -46,6 +46,8 @@ typedef struct HttpdSettings {
     void *context;                /* for the handlers */
     const char *static_directory; /* NULL or "": none */
     size_t body_bytes_max;        /* a longer body is a 413 */
+    const char *events_path;      /* of the stream of httpd_broadcast(); NULL: there is none */
+    unsigned streams_max;         /* viewers of it at the same time; each is one of the connections */
     unsigned connections_max;
     unsigned threads;
     unsigned timeout_s; /* an idle or slow connection is closed */
@@ -55,6 +57,10 @@ typedef struct HttpdSettings {
 Httpd *httpd_start(const HttpdSettings *settings, char *error, size_t error_size);
 /* Lets the requests that are being answered finish. */
 void httpd_stop(Httpd *httpd);
+
+/* A line of text as a server-sent event to all who look at events_path. Any thread may call these two. */
+void httpd_broadcast(Httpd *httpd, const char *line, size_t size);
+size_t httpd_viewers(Httpd *httpd);
 
 /* A parameter of the query string, decoded; NULL: not given. */
 const char *httpd_query(const HttpdRequest *request, const char *name);

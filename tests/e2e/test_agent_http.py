@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import time
 
 from test_agent import line, stack  # noqa: F401 (fixtures)
@@ -122,3 +123,71 @@ def test_an_agent_is_ready_when_the_group_has_given_out_partitions(line):  # noq
     # Agents that get none, as there are more of them than partitions, are ready too.
     others = [line.agent() for _ in range(7)]
     assert any(" 0 partitions assigned" in agent.log.read_text() for agent in others)
+
+
+VIEWERS_MAX = 32
+
+
+class Viewer:
+    """Looks at /api/events over a socket of its own."""
+
+    def __init__(self, agent, receive_bytes=None):
+        self.socket = socket.socket()
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(20)
+        self.socket.connect(("127.0.0.1", agent.port))
+        self.socket.sendall(b"GET /api/events HTTP/1.1\r\nHost: test\r\n\r\n")
+        self.stream = self.socket.makefile("rb")
+        self.status = int(self.stream.readline().split()[1])
+        self.headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(self.stream.readline, b"\r\n"))
+
+    def event(self):
+        """The next one; an event is in one or more chunks. None: the stream has ended."""
+        text = b""
+        while not text.endswith(b"\n\n"):
+            size = int(self.stream.readline() or b"0", 16)
+            text += self.stream.read(size)
+            self.stream.readline()
+            if size == 0:
+                return None
+        assert text.startswith(b"data: ") and text.count(b"\n") == 2
+        return json.loads(text[6:])
+
+    def close(self):
+        self.stream.close()
+        self.socket.close()
+
+
+def test_viewers_see_the_summary_each_second(line):  # noqa: F811
+    agent = line.agent()
+    viewers = [Viewer(agent) for _ in range(3)]
+    assert {(viewer.status, viewer.headers["content-type"]) for viewer in viewers} == {(200, "text/event-stream")}
+    line.produce(count=10)
+    seen = [[viewer.event() for _ in range(4)] for viewer in viewers]
+    for events in seen:
+        moments = [event["generated_at_ms"] for event in events]
+        assert moments == sorted(set(moments)), "each is newer than the one before"
+    line.stack.until(lambda: viewers[0].event()["agent"]["rows_loaded"] == 10, 20, "the rows show")
+    assert set(viewers[0].event()) == set(summary(agent)[1])
+    for viewer in viewers:
+        viewer.close()
+
+
+def test_viewers_are_bounded_and_a_slow_one_holds_up_nobody(line):  # noqa: F811
+    agent = line.agent()
+    slow = Viewer(agent, receive_bytes=4096)  # and reads nothing
+    viewers = [Viewer(agent) for _ in range(VIEWERS_MAX - 1)]
+    refused = Viewer(agent)
+    assert (refused.status, refused.headers["retry-after"]) == (503, "30")
+    assert agent.get("/api/events")[0] == 503 and summary(agent)[0] == 200, "they can ask instead"
+    for viewer in viewers:
+        assert viewer.event()["agent"]["state"] == "running"
+    viewers.pop().close()
+    line.stack.until(lambda: Viewer(agent).status == 200, 15, "a place that was left is free again")
+    slow.close()
+    # Viewers do not keep the agent from ending, and their streams end in order.
+    assert agent.terminate(10) == 0
+    last = viewers[0]
+    while last.event() is not None:
+        pass

@@ -70,6 +70,8 @@ static const Option options[] = {
     TEXT("http", "listen", http_listen, "127.0.0.1:8080", "address of health, metrics and dashboard"),
     TEXT("http", "dashboard", http_dashboard, "", "folder of the dashboard's pages; empty: none"),
     TEXT("http", "queries", http_queries, "", "folder of NAME.sql whose rows /api/summary adds; empty: none"),
+    TEXT("http", "replay_token_file", http_replay_token_file, "",
+         "file whose first line lets the dashboard replay dead letters; empty: it may not"),
     TEXT("rules", "salt_file", rules_salt_file, "", "file whose first line is the secret of masks by hash"),
     TEXT("log", "level", log_level, "info", "debug, info, warning or error"),
     TEXT("log", "format", log_format, "text", "text, or json: one object a line"),

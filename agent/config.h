@@ -33,6 +33,7 @@ typedef struct Config {
     char *http_listen;
     char *http_dashboard;
     char *http_queries;
+    char *http_replay_token_file;
     char *log_level;
     char *rules_salt_file;
     char *log_format;

@@ -97,6 +97,7 @@ static Status make_summary(Dashboard *d, json_t **summary)
     (void)json_object_set_new(*summary, "line", dashboard_line(d));
     if (status == STATUS_OK) {
         (void)json_object_update(*summary, figures);
+        (void)json_object_set_new(*summary, "replay", replay_state(d->replay));
         (void)json_object_set(*summary, "queries", queries);
         (void)json_object_set(*summary, "queries_errors", errors);
     } else {
@@ -198,7 +199,8 @@ static void close_asker(Asker *asker)
     (void)pthread_mutex_destroy(&asker->lock);
 }
 
-Dashboard *dashboard_open(const Config *config, Lag *lag, Registry *registry, Metrics *metrics, Error *error)
+Dashboard *dashboard_open(const Config *config, Lag *lag, Registry *registry, Metrics *metrics,
+                          Replay *replay, Error *error)
 {
     Dashboard *d = calloc(1, sizeof *d);
 
@@ -212,6 +214,7 @@ Dashboard *dashboard_open(const Config *config, Lag *lag, Registry *registry, Me
     d->lag = lag;
     d->registry = registry;
     d->metrics = metrics;
+    d->replay = replay;
     check_folder(config->http_queries);
     if (pthread_cond_init(&d->made, NULL) != 0) {
         free(d);

@@ -4,6 +4,7 @@
 #ifndef WALHOUSE_AGENT_DASHBOARD_H
 #define WALHOUSE_AGENT_DASHBOARD_H
 
+#include "agent/dashboard_replay.h"
 #include "agent/lag.h"
 #include "agent/metrics.h"
 #include "agent/registry.h"
@@ -11,7 +12,8 @@
 typedef struct Dashboard Dashboard;
 
 /* NULL: *error says why. The arguments outlive the dashboard. */
-Dashboard *dashboard_open(const Config *config, Lag *lag, Registry *registry, Metrics *metrics, Error *error);
+Dashboard *dashboard_open(const Config *config, Lag *lag, Registry *registry, Metrics *metrics,
+                          Replay *replay, Error *error);
 void dashboard_close(Dashboard *dashboard);
 
 /*

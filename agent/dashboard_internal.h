@@ -29,6 +29,7 @@ struct Dashboard {
     Lag *lag;
     Registry *registry;
     Metrics *metrics;
+    Replay *replay;
     Asker summary; /* its client is the maker's; its lock is of the answer */
     pthread_cond_t made;
     bool making; /* a thread is asking for a new answer */

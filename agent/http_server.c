@@ -31,6 +31,7 @@ struct HttpServer {
     Registry *registry;
     Metrics *metrics;
     Lag *lag;
+    Replay *replay;
     Dashboard *dashboard;
     Httpd *httpd;
     DashboardEvents *events;
@@ -190,6 +191,13 @@ static void answer_summary(void *context, const HttpdRequest *request, HttpdResp
         dashboard_summary(server->dashboard, &response->body, &response->body_size) == STATUS_OK ? 200 : 503;
 }
 
+static void answer_replay(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    const HttpServer *server = context;
+
+    replay_answer(server->replay, request, response);
+}
+
 static void add_partition(void *context, const char *topic, int32_t partition, int64_t committed, int64_t end)
 {
     (void)json_array_append_new(context,
@@ -222,9 +230,10 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
                               Error *error)
 {
     static const HttpdRoute routes[] = {
-        {"GET", "/healthz", answer_health},      {"GET", "/readyz", answer_ready},
-        {"GET", "/metrics", answer_metrics},     {"GET", "/api/status", answer_status},
-        {"GET", "/api/summary", answer_summary}, {"GET", "/api/lag", answer_lag}};
+        {"GET", "/healthz", answer_health},        {"GET", "/readyz", answer_ready},
+        {"GET", "/metrics", answer_metrics},       {"GET", "/api/status", answer_status},
+        {"GET", "/api/summary", answer_summary},   {"GET", "/api/lag", answer_lag},
+        {"POST", "/api/dlq/replay", answer_replay}};
     HttpServer *server = calloc(1, sizeof *server);
     HttpdSettings settings = {.listen = config->http_listen,
                               .routes = routes,
@@ -250,7 +259,9 @@ HttpServer *http_server_start(const Config *config, Consumer *consumer, Registry
     server->consumer = consumer;
     server->registry = registry;
     server->metrics = metrics;
-    server->dashboard = dashboard_open(config, server->lag, registry, metrics, error);
+    server->replay = replay_open(config, error);
+    if (server->replay)
+        server->dashboard = dashboard_open(config, server->lag, registry, metrics, server->replay, error);
     if (server->dashboard) {
         server->httpd = httpd_start(&settings, problem, sizeof problem);
         if (server->httpd == NULL)
@@ -270,6 +281,7 @@ void http_server_stop(HttpServer *server)
     if (server->httpd)
         httpd_stop(server->httpd);
     dashboard_close(server->dashboard);
+    replay_close(server->replay);
     lag_close(server->lag);
     free(server);
 }

@@ -8,6 +8,7 @@
  *      GET /api/status   the same with every table, its lag and its states
  *      GET /api/summary  what the dashboard shows; 503 while the warehouse does not answer
  *      GET /api/events   the same once a second, as server-sent events, to 32 viewers; 503 to further ones
+ *      POST /api/dlq/replay  dead letters once more (dashboard_replay.h)
  *      GET /api/lag      messages that the group has not loaded, asked of the brokers now
  *      GET /...          the dashboard's pages
  */

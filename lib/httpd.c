@@ -44,6 +44,11 @@ const char *httpd_query(const HttpdRequest *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+const char *httpd_header(const HttpdRequest *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
 bool httpd_reply_text(HttpdResponse *response, unsigned status, const char *content_type, const char *text)
 {
     response->body = strdup(text);

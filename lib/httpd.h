@@ -65,6 +65,9 @@ size_t httpd_viewers(Httpd *httpd);
 /* A parameter of the query string, decoded; NULL: not given. */
 const char *httpd_query(const HttpdRequest *request, const char *name);
 
+/* A header of the request; NULL: not given. */
+const char *httpd_header(const HttpdRequest *request, const char *name);
+
 /* Copies text into the response. false: out of memory, and the response is a 500. */
 bool httpd_reply_text(HttpdResponse *response, unsigned status, const char *content_type, const char *text);
 

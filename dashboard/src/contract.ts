@@ -133,6 +133,13 @@ export interface History {
   schema_changes: SchemaChange[] | null;
 }
 
+// Replaying by button: off unless the agent's file says otherwise.
+export interface Replay {
+  offered: boolean;
+  running: boolean;
+  last: { ended_at_ms: number; reason: string; done: boolean; message: string } | null;
+}
+
 // The shop's own questions: dashboard/queries/<name>.sql, one interface each.
 export interface OrdersMinute {
   minute_ms: number;
@@ -183,6 +190,7 @@ export interface Summary {
   line: Line | null; // null: of an older agent, as the next two
   dead_letters: Letter[] | null; // the newest that wait
   history: History | null;
+  replay: Replay | null;
   queries: Partial<QueryRows>;
   queries_errors: Map<string, string>; // by query name: why there are no rows
 }
@@ -288,6 +296,12 @@ const readHistory = object<History>({
   ),
 });
 
+const readReplay = object<Replay>({
+  offered: boolean,
+  running: boolean,
+  last: nullable(object<NonNullable<Replay["last"]>>({ ended_at_ms: integer, reason: text, done: boolean, message: text })),
+});
+
 const readOrdersMinutes = list(object<OrdersMinute>({ minute_ms: integer, orders: count, revenue: decimal }));
 
 const queryReaders: { [K in QueryName]: Reader<QueryRows[K]> } = {
@@ -330,6 +344,7 @@ export function readSummary(value: unknown): Summary {
     line: nullable(readLine),
     dead_letters: nullable(list(readLetter)),
     history: nullable(readHistory),
+    replay: nullable(readReplay),
   })(value, "summary");
   return { ...inner, queries, queries_errors };
 }

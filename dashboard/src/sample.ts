@@ -25,6 +25,7 @@ export function sampleAnswer(): Record<string, unknown> {
         time_ms: GENERATED_AT_MS - 60_000, key: "id=7", dlq_partition: 0, dlq_offset: "4",
       },
     ],
+    replay: { offered: true, running: false, last: { ended_at_ms: GENERATED_AT_MS - 9000, reason: "unknown_schema", done: true, message: "replayed 3 letters" } },
     history: {
       bounds_ms: [10, 100],
       minutes: [

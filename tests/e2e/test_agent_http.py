@@ -8,7 +8,10 @@ import re
 import signal
 import socket
 import time
+import urllib.error
+import urllib.request
 
+from agentline import Agent
 from test_agent import line, stack  # noqa: F401 (fixtures)
 
 
@@ -191,3 +194,64 @@ def test_viewers_are_bounded_and_a_slow_one_holds_up_nobody(line):  # noqa: F811
     last = viewers[0]
     while last.event() is not None:
         pass
+
+
+TOKEN = "a token of a test's own"
+
+
+def ask_for_replay(agent, body, token=TOKEN):
+    request = urllib.request.Request(f"http://127.0.0.1:{agent.port}/api/dlq/replay", data=json.dumps(body).encode(), method="POST")
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=15) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_replaying_by_button_is_off_unless_a_token_is_set(line):  # noqa: F811
+    agent = line.agent()
+    assert ask_for_replay(agent, {"reason": "rejected", "letters": 1}) == 404
+    assert summary(agent)[1]["replay"] == {"offered": False, "running": False, "last": None}
+    agent.terminate()
+    short = line.directory / "short"
+    short.write_text("too short\n", encoding="ascii")
+    line.settings = f"[http]\nreplay_token_file = {short}\n"
+    refused = Agent(line, None)
+    line.agents.append(refused)
+    assert refused.process.wait(20) != 0 and "less than 16 bytes" in refused.log.read_text()
+
+
+def test_letters_are_replayed_by_those_who_have_the_token(line):  # noqa: F811
+    (line.directory / "token").write_text(TOKEN + "\n", encoding="ascii")
+    line.settings = f"[http]\nreplay_token_file = {line.directory / 'token'}\n"
+    agent = line.agent()
+    line.produce(count=1)
+    line.loaded(agent)
+    line.stack.clickhouse("ALTER TABLE _orders ADD CONSTRAINT refused CHECK id < 100", database=line.name)
+    line.produce(count=2, first=101, lsn=3000)
+    line.produce("garbage", count=1, first=201)
+    line.loaded(agent)
+    line.stack.until(lambda: summary(agent)[1]["dlq"]["by_reason"] == {"rejected": 2, "undecodable": 1}, 20, "the letters wait")
+    samples = summary(agent)[1]["dead_letters"]
+    assert sorted((letter["reason"], letter["key"]) for letter in samples if letter["reason"] == "rejected") == [
+        ("rejected", '"id" = 101'), ("rejected", '"id" = 102')]
+    assert all(letter["error"] and letter["time_ms"] > 0 for letter in samples)
+
+    good = {"reason": "rejected", "letters": 2}
+    for token in (None, "", "a token of a test's owN", TOKEN[:-1], TOKEN + TOKEN):
+        assert ask_for_replay(agent, good, token) == 401, token
+    for body in ([], {}, {"reason": "rejected"}, {"letters": 2}, {"reason": "--yes", "letters": 2}, {"reason": "too_large", "letters": 2},
+                 {"reason": "rejected", "letters": 0}, {"reason": "rejected", "letters": "2"}):
+        assert ask_for_replay(agent, body) == 400, body
+    assert summary(agent)[1]["replay"] == {"offered": True, "running": False, "last": None}, "nothing was begun"
+
+    line.stack.clickhouse("ALTER TABLE _orders DROP CONSTRAINT refused", database=line.name)
+    assert ask_for_replay(agent, good) == 202
+    line.stack.until(lambda: summary(agent)[1]["replay"]["last"], 30, "it has ended")
+    last = summary(agent)[1]["replay"]["last"]
+    assert (last["reason"], last["done"], last["message"]) == ("rejected", True, "replayed 2 letters")
+    line.loaded(agent)
+    assert line.rows("SELECT id FROM orders ORDER BY id") == [[1], [101], [102]]
+    line.stack.until(lambda: summary(agent)[1]["dlq"] == {"count": 1, "by_reason": {"undecodable": 1}, "replayed": 2, "discarded": 0}, 20, "they are marked")

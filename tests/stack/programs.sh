@@ -29,6 +29,7 @@ warehouse_ready() { answers "$(port warehouse)/ping"; }
 warehouse_start() { start_server warehouse warehouse 60 warehouse_launch warehouse_ready; }
 
 agent_launch() {
+    [ -s "$DIR/replay-token" ] || (umask 077 && cat /proc/sys/kernel/random/uuid >"$DIR/replay-token")
     cat >"$DIR/agent.conf" <<-CONF
 		[kafka]
 		brokers = $(brokers)
@@ -41,6 +42,7 @@ agent_launch() {
 		listen = 127.0.0.1:$(port agent)
 		dashboard = $(web dashboard)
 		queries = $TREE/dashboard/queries
+		replay_token_file = $DIR/replay-token
 	CONF
     launch agent "$(program agent)" --config "$DIR/agent.conf"
 }

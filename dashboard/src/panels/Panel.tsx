@@ -2,7 +2,7 @@
 import { useId, type ReactNode } from "react";
 import type { QueryName, QueryRows } from "../contract";
 import { isMissingTable, type Feed, type Known } from "../feed";
-import { formatTime, humanize } from "../format";
+import { formatTime } from "../format";
 
 interface PanelProps {
   title: string;
@@ -94,5 +94,5 @@ export function Figure({ label, testid, value, detail, tone }: FigureProps) {
 }
 
 export function reasonList(by_reason: Map<string, number>): [string, number][] {
-  return [...by_reason].map(([reason, n]): [string, number] => [humanize(reason), n]).sort((a, b) => b[1] - a[1]);
+  return [...by_reason].sort((a, b) => b[1] - a[1]);
 }

@@ -10,7 +10,7 @@ export function RecentOrders({ feed, now_ms }: { feed: Feed; now_ms: number }) {
   return (
     <QueryPanel area="recent" title="Recent orders" feed={feed} query="recent_orders" empty="No orders yet. The first one placed in the shop appears here.">
       {(orders) => (
-        <div className="scroll" tabIndex={0} role="region" aria-label="Recent orders">
+        <div className="scroll" tabIndex={0} role="region" aria-label="Recent orders as a table">
           <table>
             <thead>
               <tr>

@@ -7,7 +7,7 @@ export function TopSkus({ feed }: { feed: Feed }) {
   return (
     <QueryPanel area="skus" title="Top SKUs" note="by revenue" feed={feed} query="top_skus" empty="Nothing sold yet.">
       {(skus) => (
-        <div className="scroll" tabIndex={0} role="region" aria-label="Top SKUs">
+        <div className="scroll" tabIndex={0} role="region" aria-label="Top SKUs as a table">
           <table className="tops">
             <thead>
               <tr>

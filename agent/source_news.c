@@ -115,7 +115,14 @@ static bool read_lsn(const json_t *event, const char *name, uint64_t *lsn)
     if (text == NULL || sscanf(text, "%" SCNx32 "/%" SCNx32, &high, &low) != 2)
         return false;
     *lsn = (uint64_t)high << 32 | low;
-    return true;
+    return *lsn != 0; /* a publisher that has just begun knows none */
+}
+
+static json_t *lsn_or_null(const json_t *event, const char *name)
+{
+    uint64_t lsn;
+
+    return read_lsn(event, name, &lsn) ? text_or_null(event, name) : json_null();
 }
 
 static json_t *lag_bytes(const json_t *heartbeat)
@@ -135,8 +142,8 @@ json_t *source_news_source(SourceNews *news)
     source = news->heartbeat == NULL ? json_null()
                                      : json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "pipeline",
                                                  text_or_null(news->heartbeat, "pipeline"), "lsn",
-                                                 text_or_null(news->heartbeat, "lsn"), "server_lsn",
-                                                 text_or_null(news->heartbeat, "server_lsn"), "lag_bytes",
+                                                 lsn_or_null(news->heartbeat, "lsn"), "server_lsn",
+                                                 lsn_or_null(news->heartbeat, "server_lsn"), "lag_bytes",
                                                  lag_bytes(news->heartbeat), "retained_wal_bytes",
                                                  number_or_null(news->heartbeat, "retained_wal_bytes"),
                                                  "sent_at_ms", (json_int_t)(news->heartbeat_at_us / 1000));

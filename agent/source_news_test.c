@@ -53,6 +53,20 @@ static void an_older_publisher_says_less(void **state)
     source_news_fini(&news);
 }
 
+static void a_publisher_that_has_just_begun_knows_no_position(void **state)
+{
+    SourceNews news;
+
+    (void)state;
+    assert_true(source_news_init(&news));
+    take(&news,
+         "{\"kind\": \"heartbeat\", \"pipeline\": \"shop\", \"lsn\": \"0/0\", \"server_lsn\": \"0/30\", "
+         "\"sent_at\": 5000}");
+    check(source_news_source(&news), "{\"pipeline\": \"shop\", \"lsn\": null, \"server_lsn\": \"0/30\", "
+                                     "\"lag_bytes\": null, \"retained_wal_bytes\": null, \"sent_at_ms\": 5}");
+    source_news_fini(&news);
+}
+
 static void other_things_are_passed_over(void **state)
 {
     SourceNews news;
@@ -105,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_newest_heartbeat_counts),
                                        cmocka_unit_test(an_older_publisher_says_less),
+                                       cmocka_unit_test(a_publisher_that_has_just_begun_knows_no_position),
                                        cmocka_unit_test(other_things_are_passed_over),
                                        cmocka_unit_test(snapshots_are_bounded_and_the_newest_first)};
 

@@ -70,7 +70,7 @@ function kafka(feed: Feed, now_ms: number): Drawn {
     details: [
       away ? "does not answer" : messages === 0 ? "nothing waits" : waits_ms === null ? "age not known" : `oldest waits ${formatAge(waits_ms)}`,
     ],
-    flow: away ? undefined : formatRate(rate(feed, "messages"), "msg"),
+    flow: away ? undefined : perSecond((n) => formatRate(n, "msg"), rate(feed, "messages"), ""),
   };
 }
 
@@ -81,8 +81,8 @@ function agent(feed: Feed): Drawn {
   return {
     id: "agent", name: "Agent", label: "rows since its start", value: formatCount(said?.rows_loaded ?? null), testid: "rows-loaded",
     tone: said === null ? "unknown" : stopped > 0 ? "bad" : running ? "good" : "warn",
-    details: [stopped > 0 ? `${stopped} ${stopped === 1 ? "table" : "tables"} stopped` : `${formatRate(rate(feed, "inserts"), "insert")}`],
-    flow: formatRate(rate(feed, "rows"), "row"),
+    details: [stopped > 0 ? `${stopped} ${stopped === 1 ? "table" : "tables"} stopped` : perSecond((n) => formatRate(n, "insert"), rate(feed, "inserts"), "") ?? "rate not known yet"],
+    flow: perSecond((n) => formatRate(n, "row"), rate(feed, "rows"), ""),
   };
 }
 
@@ -92,10 +92,11 @@ function warehouse(feed: Feed): Drawn {
   return {
     id: "warehouse", name: "Warehouse", label: "from commit to here (p50)", value: away ? "–" : formatMilliseconds(p50),
     tone: away ? "bad" : feed.summary === null ? "unknown" : "good",
-    details: [away ? "does not answer" : perSecond(formatBytes, rate(feed, "bytes")) ?? "rate not known"],
+    details: [away ? "does not answer" : perSecond(formatBytes, rate(feed, "bytes")) ?? "rate not known yet"],
   };
 }
 
-function perSecond(format: (value: number | null) => string, value: number | null): string | undefined {
-  return value === null ? undefined : `${format(Math.round(value))}/s`;
+// Undefined: not known yet.
+function perSecond(format: (value: number) => string, value: number | null, end = "/s"): string | undefined {
+  return value === null ? undefined : `${format(value)}${end}`;
 }

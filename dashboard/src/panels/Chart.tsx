@@ -8,6 +8,7 @@ export interface ChartSeries {
   color: string; // a token, as --accent
   scale: string;
   kind: "bars" | "line" | "area";
+  gaps?: boolean; // there may be times without a value
   format: (value: number) => string;
 }
 
@@ -116,7 +117,9 @@ function seriesOptions(series: ChartSeries, color: string): uPlot.Series {
     label: series.label,
     scale: series.scale,
     stroke: color,
-    points: { show: false },
+    // A value without neighbours would be no line.
+    points: { show: series.kind !== "bars" && series.gaps === true, size: 4 },
+    spanGaps: series.gaps === true,
     value: (_plot, n) => (n == null ? "–" : series.format(n)),
     ...(series.kind === "bars" ? { fill: color, width: 0, ...(bars === undefined ? {} : { paths: bars }) } : { width: 2 }),
     ...(series.kind === "area" ? { fill: `${color}22` } : {}),

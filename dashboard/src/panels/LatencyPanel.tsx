@@ -8,9 +8,9 @@ import { Empty, Figure, Panel, whyNothing } from "./Panel";
 
 const shape: ChartShape = {
   series: [
-    { label: "p99", color: "--accent-2", scale: "ms", kind: "line", format: formatMilliseconds },
-    { label: "p95", color: "--accent-3", scale: "ms", kind: "line", format: formatMilliseconds },
-    { label: "p50", color: "--accent", scale: "ms", kind: "area", format: formatMilliseconds },
+    { label: "p99", color: "--accent-2", scale: "ms", kind: "line", gaps: true, format: formatMilliseconds },
+    { label: "p95", color: "--accent-3", scale: "ms", kind: "line", gaps: true, format: formatMilliseconds },
+    { label: "p50", color: "--accent", scale: "ms", kind: "area", gaps: true, format: formatMilliseconds },
   ],
   scales: [{ name: "ms", side: "left", floor: 100, logarithmic: true, format: shortBound }],
   bucket_ms: 60_000,
@@ -35,7 +35,7 @@ export function LatencyPanel({ feed }: { feed: Feed }) {
           <figure>
             <figcaption>Minute by minute, last hour (logarithmic)</figcaption>
             <div className="chart low" role="img" aria-label={describeMinutes(history.minutes)} data-testid="latency-over-time">
-              <MinutesChart minutes={history.minutes} />
+              <MinutesChart minutes={history.minutes} now_ms={feed.summary?.generated_at_ms ?? 0} />
             </div>
           </figure>
           <Histogram history={history} minutes={history.minutes} />
@@ -61,11 +61,25 @@ function describeMinutes(minutes: LatencyMinute[]): string {
 // A logarithm has no zero; two clocks may even give less.
 const positive = (value: number | null): number | null => (value === null ? null : Math.max(1, value));
 
-function MinutesChart({ minutes }: { minutes: LatencyMinute[] }) {
-  const times_ms = useMemo(() => minutes.map((minute) => minute.minute_ms), [minutes]);
+const MINUTE_MS = 60_000;
+const MINUTES = 60;
+
+// All minutes of the hour, so that its axis stays; undefined: no rows in it.
+export function wholeHour(minutes: LatencyMinute[], now_ms: number): { minute_ms: number; latency: LatencyMinute | undefined }[] {
+  const by_time = new Map(minutes.map((minute) => [minute.minute_ms, minute]));
+  const last_ms = Math.max(Math.floor(now_ms / MINUTE_MS) * MINUTE_MS, minutes.at(-1)?.minute_ms ?? 0);
+  return Array.from({ length: MINUTES }, (_, i) => {
+    const minute_ms = last_ms - (MINUTES - 1 - i) * MINUTE_MS;
+    return { minute_ms, latency: by_time.get(minute_ms) };
+  });
+}
+
+function MinutesChart({ minutes, now_ms }: { minutes: LatencyMinute[]; now_ms: number }) {
+  const hour = useMemo(() => wholeHour(minutes, now_ms), [minutes, now_ms]);
+  const times_ms = useMemo(() => hour.map((minute) => minute.minute_ms), [hour]);
   const values = useMemo(
-    () => [minutes.map((m) => positive(m.p99)), minutes.map((m) => positive(m.p95)), minutes.map((m) => positive(m.p50))],
-    [minutes],
+    () => (["p99", "p95", "p50"] as const).map((name) => hour.map(({ latency }) => positive(latency?.[name] ?? null))),
+    [hour],
   );
   return <Chart shape={shape} times_ms={times_ms} values={values} />;
 }

@@ -11,7 +11,7 @@ export function RecentOrders({ feed, now_ms }: { feed: Feed; now_ms: number }) {
     <QueryPanel area="recent" title="Recent orders" feed={feed} query="recent_orders" empty="No orders yet. The first one placed in the shop appears here.">
       {(orders) => (
         <div className="scroll" tabIndex={0} role="region" aria-label="Recent orders as a table">
-          <table>
+          <table className="recent">
             <thead>
               <tr>
                 <th scope="col">Order</th>
@@ -40,7 +40,7 @@ function OrderRow({ order, isNew }: { order: RecentOrder; isNew: boolean }) {
       <th scope="row">
         #{order.order_id} <small className="roomy">{order.status}</small>
       </th>
-      <td>{order.customer_name}</td>
+      <td className="cut" title={order.customer_name}>{order.customer_name}</td>
       <td className="number roomy">{formatCount(order.units)}</td>
       <td className="number" data-testid={`recent-order-${order.order_id}-total`}>{formatMoney(order.total)}</td>
       <td className="number roomy">{formatTime(order.placed_at_ms)}</td>

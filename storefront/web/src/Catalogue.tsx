@@ -1,71 +1,97 @@
-// The products, by category, with a search.
-import { useState } from "react";
+// The products as a grid, by category, with a search.
 import type { Product } from "./api";
 import type { Cart } from "./cart";
+import { Buy } from "./Buy";
 import { formatMoney } from "./money";
 import { Picture } from "./Picture";
+import { toHref } from "./route";
+import { countByCategory, everything, filterProducts, type Filter } from "./search";
 
-type Props = { products: readonly Product[]; cart: Cart; onAdd: (sku: string) => void };
+type Props = {
+  /** undefined: they are on their way. */
+  products: readonly Product[] | undefined;
+  cart: Cart;
+  filter: Filter;
+  onFilter: (filter: Filter) => void;
+  onAdd: (product: Product) => void;
+};
 
-function matches(product: Product, search: string, category: string): boolean {
-  const text = `${product.name} ${product.description} ${product.sku}`.toLowerCase();
-  return (category === "" || product.category === category) && text.includes(search.trim().toLowerCase());
-}
+const SKELETONS = Array.from({ length: 12 }, (_, n) => n);
 
-export function Catalogue({ products, cart, onAdd }: Props) {
-  const [search, setSearch] = useState("");
-  const [category, setCategory] = useState("");
-  const categories = [...new Set(products.map((product) => product.category))];
-  const shown = products.filter((product) => matches(product, search, category));
+export function Catalogue({ products, cart, filter, onFilter, onAdd }: Props) {
+  const known = products ?? [];
+  const shown = filterProducts(known, filter);
+  const counts = countByCategory(known, filter.search);
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
 
   return (
-    <section aria-labelledby="catalogue">
+    <section aria-labelledby="title">
       <div className="bar">
-        <h1 id="catalogue">What would you like?</h1>
-        <label>
-          <span className="hidden">Search</span>
-          <input type="search" placeholder="Search" value={search} onChange={(event) => setSearch(event.target.value)} />
+        <h1 id="title" tabIndex={-1}>
+          What would you like?
+        </h1>
+        <label className="search">
+          <span className="hidden">Search the shop</span>
+          <input
+            type="search"
+            placeholder="Search"
+            data-testid="search"
+            value={filter.search}
+            onChange={(event) => onFilter({ ...filter, search: event.target.value })}
+          />
         </label>
         <div className="categories" role="group" aria-label="Categories">
-          {["", ...categories].map((one) => (
-            <button key={one} type="button" aria-pressed={one === category} onClick={() => setCategory(one)}>
-              {one || "All"}
+          {[["", all] as const, ...counts].map(([category, count]) => (
+            <button
+              key={category}
+              type="button"
+              data-testid={`category-${category || "all"}`}
+              aria-pressed={category === filter.category}
+              onClick={() => onFilter({ ...filter, category })}
+            >
+              {category || "All"} <span className="count">{count}</span>
             </button>
           ))}
         </div>
       </div>
-      {shown.length === 0 && <p className="quiet">Nothing here matches. Try another word or category.</p>}
+      <p className="hidden" role="status">
+        {products && (shown.length === 1 ? "1 product" : `${shown.length} products`)}
+      </p>
+      {products && shown.length === 0 && (
+        <div className="empty" data-testid="no-match">
+          <p>
+            Nothing {filter.category && `in ${filter.category} `}matches “{filter.search}”.
+          </p>
+          <button type="button" onClick={() => onFilter(everything)}>
+            Show everything
+          </button>
+        </div>
+      )}
       <ul className="products">
-        {shown.map((product) => (
-          <ProductCard key={product.sku} product={product} inCart={cart.get(product.sku) ?? 0} onAdd={onAdd} />
-        ))}
+        {products
+          ? shown.map((product) => (
+              <ProductCard key={product.sku} product={product} inCart={cart.get(product.sku) ?? 0} onAdd={onAdd} />
+            ))
+          : SKELETONS.map((n) => <li key={n} className="product skeleton" aria-hidden="true" />)}
       </ul>
     </section>
   );
 }
 
-function ProductCard({ product, inCart, onAdd }: { product: Product; inCart: number; onAdd: (sku: string) => void }) {
+type CardProps = { product: Product; inCart: number; onAdd: (product: Product) => void };
+
+export function ProductCard({ product, inCart, onAdd }: CardProps) {
   return (
-    <li className="product">
-      <Picture category={product.category} sku={product.sku} />
-      <h2>{product.name}</h2>
+    <li className="product" data-testid={`product-${product.sku}`}>
+      <a href={toHref({ page: "product", sku: product.sku })}>
+        <Picture category={product.category} sku={product.sku} />
+        <h2>{product.name}</h2>
+      </a>
       <p className="quiet">{product.description}</p>
       <p className="buy">
         <strong>{formatMoney(product.price)}</strong>
-        {product.stock === 0 ? (
-          <span className="sold-out">Out of stock</span>
-        ) : (
-          <button
-            type="button"
-            data-testid={`add-${product.sku}`}
-            aria-label={`Add ${product.name} to the cart`}
-            onClick={() => onAdd(product.sku)}
-          >
-            {inCart > 0 ? `Add · ${inCart} in cart` : "Add"}
-          </button>
-        )}
+        <Buy product={product} inCart={inCart} onAdd={onAdd} />
       </p>
-      {product.stock > 0 && product.stock < 10 && <p className="few">Only {product.stock} left</p>}
     </li>
   );
 }

@@ -1,13 +1,17 @@
-// The shop: catalogue, cart, the order that was placed, the customer's orders.
-import { useCallback, useEffect, useMemo, useState } from "react";
-import { getOrders, getProducts, placeOrder, ShopError, type Order, type Product } from "./api";
+// The shop: what it knows, and the page that the address names.
+import { useCallback, useEffect, useRef, useState } from "react";
+import { getOrders, getProducts, placeOrder, ShopError, toMessage, type Order, type Product } from "./api";
 import { countItems, emptyCart, fromText, toText, withOneMore, withQuantity, type Cart } from "./cart";
-import { CartPanel } from "./CartPanel";
+import { CartPage } from "./CartPage";
 import { Catalogue } from "./Catalogue";
-import { OrderList, OrderPlaced } from "./Orders";
+import { OrderPage, OrdersPage } from "./Orders";
+import { ProductPage } from "./ProductPage";
+import { goTo, parseRoute, toHref, useHash } from "./route";
+import { everything } from "./search";
 import { useStored } from "./stored";
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+const SHOP_NAME = "Harbour Street Coffee & Tea";
 
 const parseCustomer = (text: string | null) => (text !== null && UUID.test(text) ? text : newUuid());
 const parseName = (text: string | null) => text ?? "Guest";
@@ -22,23 +26,32 @@ function newUuid(): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 
-function toMessage(error: unknown): string {
-  return error instanceof ShopError ? error.message : "Something went wrong on this page. Please reload it.";
+/** The shop speaks of skus, people of names. */
+function explain(error: unknown, products: readonly Product[]): string {
+  const message = toMessage(error);
+  if (!(error instanceof ShopError) || error.sku === undefined) return message;
+  const product = products.find((one) => one.sku === error.sku);
+  return product ? message.replace(error.sku, product.name) : message;
 }
 
-export function Shop() {
+/** What a screen reader and the window's title say of the page, and where the keyboard is after a change of it. */
+function useArrival(hash: string): void {
+  const first = useRef(true);
+  useEffect(() => {
+    const heading = document.querySelector<HTMLElement>("main h1");
+    document.title = first.current && parseRoute(hash).page === "home" ? SHOP_NAME : `${heading?.textContent ?? ""} · ${SHOP_NAME}`;
+    if (!first.current) {
+      heading?.focus({ preventScroll: true });
+      window.scrollTo({ top: 0 });
+    }
+    first.current = false;
+  }, [hash]);
+}
+
+function useShop(customer: string) {
   const [products, setProducts] = useState<Product[]>();
-  const [orders, setOrders] = useState<Order[]>([]);
-  const [loadError, setLoadError] = useState<string>();
-  const [orderError, setOrderError] = useState<string>();
-  const [placed, setPlaced] = useState<Order>();
-  const [busy, setBusy] = useState(false);
-  const [cartOpen, setCartOpen] = useState(false);
-  const [cart, setCart] = useStored("walhouse-cart", fromText, toText);
-  const [customer] = useStored("walhouse-customer", parseCustomer, same);
-  // One id for one order: it changes with the cart, not with the tries.
-  const [requestId, setRequestId] = useState(newUuid);
-  const [name, setName] = useStored("walhouse-name", parseName, same);
+  const [orders, setOrders] = useState<Order[]>();
+  const [error, setError] = useState<string>();
 
   const reload = useCallback(async () => {
     // Each stands alone: whoever cannot see earlier orders can still shop.
@@ -46,81 +59,149 @@ export function Shop() {
     if (nextProducts.status === "fulfilled") setProducts(nextProducts.value);
     if (nextOrders.status === "fulfilled") setOrders(nextOrders.value);
     const failed = [nextProducts, nextOrders].find((one) => one.status === "rejected");
-    setLoadError(failed ? toMessage(failed.reason) : undefined);
+    setError(failed ? toMessage(failed.reason) : undefined);
   }, [customer]);
 
   useEffect(() => {
     void reload();
+    // Others buy too: whoever comes back sees what is left by now.
+    const look = () => document.visibilityState === "visible" && void reload();
+    document.addEventListener("visibilitychange", look);
+    return () => document.removeEventListener("visibilitychange", look);
   }, [reload]);
+  return { products, orders, error, reload };
+}
+
+export function Shop() {
+  const hash = useHash();
+  const route = parseRoute(hash);
+  const [customer] = useStored("walhouse-customer", parseCustomer, same);
+  const [name, setName] = useStored("walhouse-name", parseName, same);
+  const [cart, setCart] = useStored("walhouse-cart", fromText, toText);
+  const { products, orders, error, reload } = useShop(customer);
+  const [filter, setFilter] = useState(everything);
+  const [placed, setPlaced] = useState<Order>();
+  const [orderError, setOrderError] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const [news, setNews] = useState("");
+  // One id for one order: it changes with the cart, not with the tries.
+  const [requestId, setRequestId] = useState(newUuid);
+  useArrival(hash);
 
   function changeCart(next: Cart) {
     setCart(next);
     setRequestId(newUuid());
+    setOrderError(undefined);
+  }
+
+  function add(product: Product) {
+    const next = withOneMore(cart, product.sku);
+    changeCart(next);
+    setNews(`${product.name} is in your cart, ${countItems(next)} together.`);
   }
 
   async function order() {
     setBusy(true);
     setOrderError(undefined);
     try {
-      setPlaced(await placeOrder({ id: customer, name: name.trim() || "Guest" }, cart, requestId));
+      const answer = await placeOrder({ id: customer, name: name.trim() || "Guest" }, cart, requestId);
+      setPlaced(answer);
       changeCart(emptyCart);
-      setCartOpen(false);
-      window.scrollTo({ top: 0 });
-    } catch (error) {
-      setOrderError(toMessage(error));
+      goTo({ page: "order", id: answer.order_id });
+    } catch (problem) {
+      setOrderError(explain(problem, products ?? []));
     }
     setBusy(false);
     void reload();
   }
 
-  const known = useMemo(() => products ?? [], [products]);
+  function page() {
+    switch (route.page) {
+      case "home":
+        return <Catalogue products={products} cart={cart} filter={filter} onFilter={setFilter} onAdd={add} />;
+      case "product":
+        return products && <ProductPage sku={route.sku} products={products} cart={cart} onAdd={add} />;
+      case "cart":
+        return (
+          products && (
+            <CartPage
+              cart={cart}
+              products={products}
+              name={name}
+              busy={busy}
+              error={orderError}
+              onName={setName}
+              onQuantity={(sku, quantity) => changeCart(withQuantity(cart, sku, quantity))}
+              onOrder={() => void order()}
+            />
+          )
+        );
+      case "orders":
+        return <OrdersPage orders={orders} />;
+      case "order": {
+        const known = [placed, ...(orders ?? [])].find((one) => one?.order_id === route.id);
+        return <OrderPage key={route.id} id={route.id} known={known} placedNow={placed?.order_id === route.id} />;
+      }
+      case "missing":
+        return (
+          <section className="empty">
+            <h1 tabIndex={-1}>There is no such page</h1>
+            <p>
+              <a href={toHref({ page: "home" })}>To the shop</a>
+            </p>
+          </section>
+        );
+    }
+  }
+
   return (
     <>
+      <a className="skip" href="#main" onClick={(event) => skip(event)}>
+        To the page
+      </a>
       <header className="top">
-        <a className="brand" href="./">
+        <a className="brand" href={toHref({ page: "home" })}>
           Harbour Street <span>Coffee &amp; Tea</span>
         </a>
-        <button
-          type="button"
-          data-testid="cart-open"
-          aria-expanded={cartOpen}
-          aria-controls="cart"
-          onClick={() => setCartOpen(!cartOpen)}
-        >
-          Cart · {countItems(cart)}
-        </button>
+        <nav aria-label="Shop">
+          <a href={toHref({ page: "orders" })} aria-current={route.page === "orders" ? "page" : undefined} data-testid="orders-open">
+            My orders
+          </a>
+          <a
+            className="cart-link"
+            href={toHref({ page: "cart" })}
+            aria-current={route.page === "cart" ? "page" : undefined}
+            data-testid="cart-open"
+          >
+            Cart <span className="count">{countItems(cart)}</span>
+          </a>
+        </nav>
       </header>
       <main>
-        <div aria-live="polite">{placed && <OrderPlaced order={placed} onClose={() => setPlaced(undefined)} />}</div>
-        {cartOpen && (
-          <CartPanel
-            cart={cart}
-            products={known}
-            name={name}
-            busy={busy}
-            error={orderError}
-            onName={setName}
-            onQuantity={(sku, quantity) => changeCart(withQuantity(cart, sku, quantity))}
-            onOrder={() => void order()}
-          />
-        )}
-        {loadError && (
-          <p className="error" role="alert" data-testid="load-error">
-            {loadError}{" "}
+        {error && (
+          <p className="panel error" role="alert" data-testid="load-error">
+            {error}{" "}
             <button type="button" onClick={() => void reload()}>
               Try again
             </button>
           </p>
         )}
-        {products === undefined && !loadError && <p className="quiet">Opening the shop …</p>}
-        {products !== undefined && (
-          <Catalogue products={products} cart={cart} onAdd={(sku) => changeCart(withOneMore(cart, sku))} />
-        )}
-        <OrderList orders={orders} />
+        {page()}
       </main>
-      <footer className="quiet">
-        A demo of Walhouse: what you order here is on the operations dashboard a moment later. Nothing is delivered.
+      <p className="hidden" role="status">
+        {news}
+      </p>
+      <footer>
+        <p className="quiet small">
+          A demo of Walhouse: what you order here is on the operations dashboard a moment later. Nothing is delivered.
+        </p>
       </footer>
     </>
   );
+}
+
+// The address stays that of the page.
+function skip(event: { preventDefault: () => void }) {
+  event.preventDefault();
+  document.querySelector<HTMLElement>("main h1")?.focus();
 }

@@ -112,6 +112,14 @@ export async function getOrders(customer: string): Promise<Order[]> {
   return list(body["orders"], "orders", readOrder);
 }
 
+export async function getOrder(id: number): Promise<Order> {
+  return readOrder(await request(`api/orders/${id}`));
+}
+
+export function toMessage(error: unknown): string {
+  return error instanceof ShopError ? error.message : "Something went wrong on this page. Please reload it.";
+}
+
 /** The same requestId sent again gives the order that is there already, so that a lost answer is no second order. */
 export async function placeOrder(
   customer: { id: string; name: string },
@@ -131,7 +139,7 @@ export async function placeOrder(
     // Sent, and no answer that can be understood: nobody knows.
     if (error instanceof ShopError && (error.code === "network" || error.code === "malformed"))
       throw new ShopError(
-        "No clear answer came: your order may have been placed or not. Look at your orders below, or place it again: it counts once.",
+        "No clear answer came: your order may have been placed or not. Look at your orders, or place it again: it counts once.",
         "unknown_outcome",
       );
     throw error;

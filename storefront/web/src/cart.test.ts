@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { countItems, emptyCart, fromText, toText, totalCents, withOneMore, withQuantity } from "./cart";
+import { countItems, emptyCart, fromText, shortages, toText, totalCents, withOneMore, withQuantity } from "./cart";
 import { formatCents, formatMoney, toCents } from "./money";
 
 const product = (sku: string, price: string) => ({ sku, name: sku, description: "", category: "", price, stock: 5 });
@@ -25,6 +25,10 @@ describe("cart", () => {
   });
   it.each([null, "", "{", "{}", "[1]", '[["A"]]', '[["A","2"]]', '[["A",1.5]]', '[["A",-1]]'])("reads %s as empty", (text) => {
     expect(fromText(text).size).toBe(0);
+  });
+  it("knows of what there is too little", () => {
+    const cart = withQuantity(withQuantity(withQuantity(emptyCart, "A", 6), "B", 5), "GONE", 1);
+    expect([...shortages(cart, [product("A", "1.00"), product("B", "1.00")])]).toEqual([["A", 5], ["GONE", 0]]);
   });
   it("adds up in cents", () => {
     const cart = withQuantity(withQuantity(emptyCart, "A", 3), "B", 1);

@@ -33,6 +33,13 @@ export function totalCents(cart: Cart, products: readonly Product[]): number {
   return [...cart].reduce((sum, [sku, quantity]) => sum + quantity * (prices.get(sku) ?? 0), 0);
 }
 
+/** How many there are of each product of which the cart holds more. */
+export function shortages(cart: Cart, products: readonly Product[]): Map<string, number> {
+  const stocks = new Map(products.map((product) => [product.sku, product.stock]));
+  const short = [...cart].map(([sku, quantity]) => [sku, quantity, stocks.get(sku) ?? 0] as const);
+  return new Map(short.filter(([, quantity, stock]) => quantity > stock).map(([sku, , stock]) => [sku, stock]));
+}
+
 export function toText(cart: Cart): string {
   return JSON.stringify([...cart]);
 }

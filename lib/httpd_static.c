@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COMPONENT_BYTES_MAX 255
+#define COMPONENT_BYTES_MAX   255
+#define PACKED_PATH_BYTES_MAX 1024
 
 bool static_path_is_safe(const char *path)
 {
@@ -68,6 +69,24 @@ bool static_etag_matches(const char *header, const char *etag)
         if (length >= size && strncmp(p, etag, size) == 0 && strspn(p + size, " \t") == length - size)
             return true;
         p += length;
+    }
+    return false;
+}
+
+bool static_accepts_gzip(const char *header)
+{
+    static const char name[] = "gzip";
+
+    for (const char *p = header; *p; p += strcspn(p, ",")) {
+        size_t length;
+
+        p += strspn(p, " \t,");
+        length = strcspn(p, " \t,;");
+        if (length != sizeof name - 1 || strncasecmp(p, name, length) != 0)
+            continue;
+        p += length + strspn(p + length, " \t;");
+        /* "q=0", "q=0.0" and so on say no. */
+        return strncasecmp(p, "q=", 2) != 0 || strspn(p + 2, "0.") < strcspn(p + 2, " \t,");
     }
     return false;
 }
@@ -129,9 +148,9 @@ static enum MHD_Result queue_not_found(struct MHD_Connection *connection)
     return result;
 }
 
-/* Takes fd over. */
+/* Takes fd over. packed: it is path's file in gzip. */
 static enum MHD_Result queue_file(struct MHD_Connection *connection, int fd, const struct stat *status,
-                                  const char *path)
+                                  const char *path, bool packed)
 {
     const char *seen =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
@@ -158,24 +177,45 @@ static enum MHD_Result queue_file(struct MHD_Connection *connection, int fd, con
     /* The names of assets hold a hash of what is in them. */
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
                                   hashed ? "public, max-age=31536000, immutable" : "no-cache");
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
     if (code == MHD_HTTP_OK)
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, static_content_type(path));
+    if (code == MHD_HTTP_OK && packed)
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
     static_add_security_headers(response);
     result = MHD_queue_response(connection, code, response);
     MHD_destroy_response(response);
     return result;
 }
 
+/* The packed file's descriptor, -1 when there is none or it is not taken. */
+static int open_packed(int directory_fd, struct MHD_Connection *connection, const char *path,
+                       struct stat *status)
+{
+    const char *accepted =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    char packed[PACKED_PATH_BYTES_MAX];
+
+    if (accepted == NULL || !static_accepts_gzip(accepted) ||
+        snprintf(packed, sizeof packed, "%s.gz", path) >= (int)sizeof packed)
+        return -1;
+    return open_below(directory_fd, packed, status);
+}
+
 enum MHD_Result static_serve(int directory_fd, struct MHD_Connection *connection, const char *path)
 {
     const char *last = strrchr(path, '/');
     struct stat status;
+    bool packed;
     int fd;
 
     if (!static_path_is_safe(path) || last == NULL)
         return queue_not_found(connection);
     if (strchr(last, '.') == NULL)
         path = "/index.html";
-    fd = open_below(directory_fd, path, &status);
-    return fd < 0 ? queue_not_found(connection) : queue_file(connection, fd, &status, path);
+    fd = open_packed(directory_fd, connection, path, &status);
+    packed = fd >= 0;
+    if (!packed)
+        fd = open_below(directory_fd, path, &status);
+    return fd < 0 ? queue_not_found(connection) : queue_file(connection, fd, &status, path, packed);
 }

@@ -41,10 +41,24 @@ static void test_etags(void **state)
     assert_false(static_etag_matches(",,,", "\"a-1\""));
 }
 
+static void test_encodings(void **state)
+{
+    static const char *const taken[] = {"gzip", "br, gzip", "deflate,GZIP;q=0.5 , br", "gzip; q=1.0",
+                                        "gzip;q=0.001"};
+    static const char *const refused[] = {"",      "br",      "gzip;q=0", "gzip; q=0.000, br",
+                                          "xgzip", "gzipped", ",",        "identity;q=1, *;q=0"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        assert_true(static_accepts_gzip(taken[i]));
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        assert_false(static_accepts_gzip(refused[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_paths), cmocka_unit_test(test_content_types),
-                                       cmocka_unit_test(test_etags)};
+                                       cmocka_unit_test(test_etags), cmocka_unit_test(test_encodings)};
 
     return cmocka_run_group_tests_name("lib_httpd_static", tests, NULL, NULL);
 }

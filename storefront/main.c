@@ -2,6 +2,7 @@
  * main.c - walhouse-storefront: the demo's shop. Reads options, opens the pool, serves until it is told to
  * stop.
  */
+#include <curl/curl.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -10,16 +11,19 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "storefront/request.h"
 #include "storefront/server.h"
 
-#define VERSION      "0.2.0"
-#define EXIT_USAGE   2
-#define POOL_DEFAULT 8
-#define POOL_MAX     64
-
+#define VERSION            "0.2.0"
+#define EXIT_USAGE         2
+#define POOL_DEFAULT       8
+#define POOL_MAX           64
+#define RATE_DEFAULT       50
 #define PASSWORD_BYTES_MAX 1000
 
 typedef struct Options {
+    JourneySettings journey;
+    unsigned rate_max;
     const char *listen;
     const char *database;
     const char *password_file;
@@ -30,36 +34,43 @@ typedef struct Options {
 static void print_help(void)
 {
     (void)printf(
-        "usage: walhouse-storefront --listen HOST:PORT --database CONNINFO [--web DIR] [--pool N]\n\n"
+        "usage: walhouse-storefront --listen HOST:PORT --database CONNINFO [OPTION...]\n\n"
         "  --listen HOST:PORT   where to serve, such as 127.0.0.1:8000\n"
         "  --database CONNINFO  how to connect to Postgres, as libpq reads it\n"
         "  --password-file FILE its first line is the password for Postgres\n"
+        "  --pipeline NAME      the pipeline that carries the orders, to show when Kafka has them\n"
+        "  --warehouse URL      ClickHouse with its database, to show when they are there, such as\n"
+        "                       http://127.0.0.1:8123/?database=shop\n"
+        "  --busy-day N         orders a second that a page may let simulated shoppers place, 0 to %d (%d)\n"
         "  --web DIR            folder of the built page; without it only the API is served\n"
         "  --pool N             connections to Postgres, 1 to %d (%d)\n"
         "  --help, --version\n",
-        POOL_MAX, POOL_DEFAULT);
+        BUSY_DAY_RATE_MAX, RATE_DEFAULT, POOL_MAX, POOL_DEFAULT);
 }
 
-static bool parse_pool(const char *text, unsigned *pool)
+static bool parse_number(const char *text, long min, long max, unsigned *number)
 {
     char *end;
     long value;
 
     errno = 0;
     value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < 1 || value > POOL_MAX)
+    if (errno || end == text || *end || value < min || value > max)
         return false;
-    *pool = (unsigned)value;
+    *number = (unsigned)value;
     return true;
 }
 
 /* -1: go on; else the exit status. */
 static int parse_options(int argc, char **argv, Options *options)
 {
-    static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
+    static const struct option known[] = {{"pipeline", required_argument, NULL, 'n'},
+                                          {"warehouse", required_argument, NULL, 'c'},
+                                          {"busy-day", required_argument, NULL, 'b'},
+                                          {"listen", required_argument, NULL, 'l'},
                                           {"database", required_argument, NULL, 'd'},
-                                          {"password-file", required_argument, NULL, 'P'},
                                           {"web", required_argument, NULL, 'w'},
+                                          {"password-file", required_argument, NULL, 'P'},
                                           {"pool", required_argument, NULL, 'p'},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'v'},
@@ -68,6 +79,17 @@ static int parse_options(int argc, char **argv, Options *options)
 
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
+        case 'n':
+            options->journey.pipeline = optarg;
+            break;
+        case 'c':
+            options->journey.warehouse = optarg;
+            break;
+        case 'b':
+            if (parse_number(optarg, 0, BUSY_DAY_RATE_MAX, &options->rate_max))
+                break;
+            (void)fprintf(stderr, "walhouse-storefront: --busy-day takes 0 to %d\n", BUSY_DAY_RATE_MAX);
+            return EXIT_USAGE;
         case 'l':
             options->listen = optarg;
             break;
@@ -81,7 +103,7 @@ static int parse_options(int argc, char **argv, Options *options)
             options->web = optarg;
             break;
         case 'p':
-            if (parse_pool(optarg, &options->pool))
+            if (parse_number(optarg, 1, POOL_MAX, &options->pool))
                 break;
             (void)fprintf(stderr, "walhouse-storefront: --pool takes 1 to %d\n", POOL_MAX);
             return EXIT_USAGE;
@@ -122,32 +144,44 @@ static bool give_password(const char *path)
     return ok;
 }
 
-static int serve(const Options *options)
+static void wait_for_signal(void)
 {
-    char error[256] = "out of memory";
-    Pool *pool = pool_new(options->database, options->pool);
-    Server *server = pool ? server_start(options->listen, options->web, pool, error, sizeof error) : NULL;
     sigset_t stop;
     int received;
 
-    if (server == NULL) {
-        (void)fprintf(stderr, "walhouse-storefront: %s\n", error);
-        pool_free(pool);
-        return 1;
-    }
-    log_info("walhouse-storefront %s at %s", VERSION, options->listen);
     (void)sigemptyset(&stop);
     (void)sigaddset(&stop, SIGTERM);
     (void)sigaddset(&stop, SIGINT);
     (void)sigwait(&stop, &received);
+}
+
+/* Parts are closed in the order in which they use each other. */
+static int serve(const Options *options)
+{
+    char error[256] = "out of memory";
+    ServerParts parts = {.pool = pool_new(options->database, options->pool)};
+    Server *server = NULL;
+
+    parts.journey = journey_start(&options->journey);
+    parts.busy_day = parts.pool ? busy_day_new(parts.pool, options->rate_max) : NULL;
+    if (parts.journey && parts.busy_day)
+        server = server_start(options->listen, options->web, &parts, error, sizeof error);
+    if (server) {
+        log_info("walhouse-storefront %s at %s", VERSION, options->listen);
+        wait_for_signal();
+    } else {
+        (void)fprintf(stderr, "walhouse-storefront: %s\n", error);
+    }
     server_stop(server);
-    pool_free(pool);
-    return 0;
+    busy_day_free(parts.busy_day);
+    journey_stop(parts.journey);
+    pool_free(parts.pool);
+    return server ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    Options options = {.pool = POOL_DEFAULT};
+    Options options = {.pool = POOL_DEFAULT, .rate_max = RATE_DEFAULT};
     int status = parse_options(argc, argv, &options);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t stop;
@@ -162,5 +196,12 @@ int main(int argc, char **argv)
     }
     if (options.password_file && !give_password(options.password_file))
         return 1;
-    return serve(&options);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        (void)fprintf(stderr, "walhouse-storefront: libcurl cannot be set up\n");
+        return 1;
+    }
+    options.journey.database = options.database;
+    status = serve(&options);
+    curl_global_cleanup();
+    return status;
 }

@@ -1,5 +1,5 @@
 /*
- * request.c - an order as a customer sends it; see request.h. Reading JSON is jansson's.
+ * request.c - what a page sends; see request.h. Reading JSON is jansson's.
  */
 #include "storefront/request.h"
 
@@ -104,6 +104,25 @@ const char *order_request_parse(const void *body, size_t size, OrderRequest *ord
         problem = take_request_id(json_object_get(json, "request_id"), order);
     for (size_t i = 0; problem == NULL && i < json_array_size(items); i++)
         problem = take_item(json_array_get(items, i), order);
+    json_decref(json);
+    return problem;
+}
+
+const char *busy_day_request_parse(const void *body, size_t size, BusyDayRequest *request)
+{
+    json_t *json = size > 0 ? json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *running = json_object_get(json, "running");
+    json_t *rate = json_object_get(json, "rate");
+    const char *problem = NULL;
+
+    *request = (BusyDayRequest){.running = json_is_true(running)};
+    if (!json_is_boolean(running))
+        problem = "the body must be a JSON object with running: true or false";
+    else if (rate && (!json_is_integer(rate) || json_integer_value(rate) < 1 ||
+                      json_integer_value(rate) > BUSY_DAY_RATE_MAX))
+        problem = "rate must be a number of orders a second, from 1 to 1000";
+    else if (rate)
+        request->rate = (unsigned)json_integer_value(rate);
     json_decref(json);
     return problem;
 }

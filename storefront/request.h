@@ -1,5 +1,5 @@
 /*
- * request.h - an order as a customer sends it, checked before anything is asked of the database.
+ * request.h - what a page sends, checked before anything is done about it.
  */
 #ifndef WALHOUSE_STOREFRONT_REQUEST_H
 #define WALHOUSE_STOREFRONT_REQUEST_H
@@ -12,6 +12,7 @@
 #define SKU_BYTES_MAX      32
 #define NAME_BYTES_MAX     100
 #define UUID_BYTES         36
+#define BUSY_DAY_RATE_MAX  1000
 
 typedef struct OrderItem {
     char sku[SKU_BYTES_MAX + 1];
@@ -28,6 +29,14 @@ typedef struct OrderRequest {
 
 /* NULL when body is an order, else what is wrong with it (a constant text). */
 const char *order_request_parse(const void *body, size_t size, OrderRequest *order);
+
+typedef struct BusyDayRequest {
+    bool running;
+    unsigned rate; /* orders a second; 0: none was given */
+} BusyDayRequest;
+
+/* {"running": true or false, "rate": orders a second}. NULL, or what is wrong with it (a constant text). */
+const char *busy_day_request_parse(const void *body, size_t size, BusyDayRequest *request);
 
 /* 8-4-4-4-12 hexadecimal digits. */
 bool uuid_is_valid(const char *text);

@@ -109,10 +109,37 @@ static void test_cut_bodies(void **state)
     }
 }
 
+static void test_busy_day(void **state)
+{
+    static const char *const refused[] = {"",
+                                          "[]",
+                                          "{}",
+                                          "{\"running\": 1}",
+                                          "{\"running\": \"true\"}",
+                                          "{\"running\": true, \"rate\": 0}",
+                                          "{\"running\": true, \"rate\": 1001}",
+                                          "{\"running\": true, \"rate\": 1.5}",
+                                          "{\"running\": true, \"rate\": null}",
+                                          "{\"running\": true, \"running\": false}"};
+    static const char start[] = "{\"running\": true, \"rate\": 20}", stop[] = "{\"running\": false}";
+    BusyDayRequest request;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        assert_non_null(busy_day_request_parse(refused[i], strlen(refused[i]), &request));
+    assert_null(busy_day_request_parse(start, strlen(start), &request));
+    assert_true(request.running);
+    assert_int_equal(request.rate, 20);
+    assert_null(busy_day_request_parse(stop, strlen(stop), &request));
+    assert_false(request.running);
+    assert_int_equal(request.rate, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_item_bound), cmocka_unit_test(test_cut_bodies)};
+                                       cmocka_unit_test(test_item_bound), cmocka_unit_test(test_cut_bodies),
+                                       cmocka_unit_test(test_busy_day)};
 
     return cmocka_run_group_tests_name("storefront_request", tests, NULL, NULL);
 }

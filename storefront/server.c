@@ -8,6 +8,9 @@
  *      POST /api/orders                 places an order: 201, or 409 when something is out of stock
  *      GET  /api/orders?customer=UUID   a customer's orders
  *      GET  /api/orders/ID              one
+ *      GET  /api/orders/ID/journey      how far it has come on its way to the warehouse
+ *      GET  /api/busy-day               the load of simulated shoppers
+ *      POST /api/busy-day               starts or stops it
  *      everything else                  the page
  */
 #include "storefront/server.h"
@@ -16,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/httpd.h"
 #include "storefront/shop.h"
 
@@ -26,7 +30,7 @@
 #define ID_DIGITS_MAX   18
 
 struct Server {
-    Pool *pool;
+    ServerParts parts;
     Httpd *httpd;
 };
 
@@ -96,14 +100,14 @@ static void get_health(void *context, const HttpdRequest *request, HttpdResponse
 {
     Server *server = context;
     const char *why;
-    PGconn *connection = pool_take(server->pool, 1000, &why);
+    PGconn *connection = pool_take(server->parts.pool, 1000, &why);
 
     (void)request;
     if (connection == NULL) {
         reply_error(response, 503, "unavailable", why, NULL);
         return;
     }
-    pool_give(server->pool, connection);
+    pool_give(server->parts.pool, connection);
     (void)httpd_reply_text(response, 200, "text/plain", "ok\n");
 }
 
@@ -113,7 +117,7 @@ static void get_products(void *context, const HttpdRequest *request, HttpdRespon
     ShopAnswer answer = {0};
 
     (void)request;
-    reply(response, shop_products(server->pool, &answer), &answer, 200);
+    reply(response, shop_products(server->parts.pool, &answer), &answer, 200);
 }
 
 static void get_product(void *context, const HttpdRequest *request, HttpdResponse *response)
@@ -125,7 +129,7 @@ static void get_product(void *context, const HttpdRequest *request, HttpdRespons
         reply_error(response, 400, "invalid", "A sku is 1 to 32 letters, digits, hyphens and underscores.",
                     NULL);
     else
-        reply(response, shop_product(server->pool, request->tail, &answer), &answer, 200);
+        reply(response, shop_product(server->parts.pool, request->tail, &answer), &answer, 200);
 }
 
 static void get_orders(void *context, const HttpdRequest *request, HttpdResponse *response)
@@ -137,25 +141,70 @@ static void get_orders(void *context, const HttpdRequest *request, HttpdResponse
     if (customer == NULL || !uuid_is_valid(customer))
         reply_error(response, 400, "invalid", "Say whose orders: ?customer= and a UUID.", NULL);
     else
-        reply(response, shop_orders(server->pool, customer, &answer), &answer, 200);
+        reply(response, shop_orders(server->parts.pool, customer, &answer), &answer, 200);
 }
 
-static void get_order(void *context, const HttpdRequest *request, HttpdResponse *response)
+static void reply_journey(Server *server, const char *id, HttpdResponse *response)
+{
+    ShopAnswer answer = {0};
+    int64_t number = strtoll(id, NULL, 10);
+    ShopResult result = SHOP_OK;
+
+    /* An order from before is followed too, but none that does not exist. */
+    if (!journey_knows(server->parts.journey, number))
+        result = shop_order(server->parts.pool, id, &answer);
+    if (result == SHOP_OK)
+        reply_json(response, 200, journey_json(server->parts.journey, number));
+    else
+        reply(response, result, &answer, 200);
+    if (result == SHOP_OK)
+        free(answer.json);
+}
+
+static void get_order_or_journey(void *context, const HttpdRequest *request, HttpdResponse *response)
 {
     Server *server = context;
     ShopAnswer answer = {0};
     size_t digits = strspn(request->tail, "0123456789");
+    const char *rest = request->tail + digits;
+    char id[ID_DIGITS_MAX + 1] = "";
 
-    if (digits == 0 || digits > ID_DIGITS_MAX || request->tail[digits] != '\0')
+    if (digits == 0 || digits > ID_DIGITS_MAX || (*rest != '\0' && strcmp(rest, "/journey") != 0)) {
         reply_error(response, 400, "invalid", "An order's id is a number.", NULL);
+        return;
+    }
+    memcpy(id, request->tail, digits);
+    if (*rest == '\0')
+        reply(response, shop_order(server->parts.pool, id, &answer), &answer, 200);
     else
-        reply(response, shop_order(server->pool, request->tail, &answer), &answer, 200);
+        reply_journey(server, id, response);
+}
+
+static int64_t order_id_of(const char *text)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    int64_t id = json_integer_value(json_object_get(json, "order_id"));
+
+    json_decref(json);
+    return id;
+}
+
+/* Only a page names its requests, and only a page looks where its order is. */
+static void place_order(Server *server, const OrderRequest *order, HttpdResponse *response)
+{
+    ShopAnswer answer = {0};
+    int64_t began = clock_us(CLOCK_MONOTONIC);
+    ShopResult result = shop_place_order(server->parts.pool, order, &answer);
+    int64_t took_us = clock_us(CLOCK_MONOTONIC) - began;
+
+    if (result == SHOP_OK && order->request_id[0])
+        journey_note(server->parts.journey, order_id_of(answer.json), took_us);
+    reply(response, result, &answer, 201);
 }
 
 static void post_order(void *context, const HttpdRequest *request, HttpdResponse *response)
 {
     Server *server = context;
-    ShopAnswer answer = {0};
     OrderRequest *order = calloc(1, sizeof *order);
     const char *problem = order ? order_request_parse(request->body, request->body_size, order) : NULL;
 
@@ -164,16 +213,42 @@ static void post_order(void *context, const HttpdRequest *request, HttpdResponse
     else if (problem)
         reply_error(response, 400, "invalid", problem, NULL);
     else
-        reply(response, shop_place_order(server->pool, order, &answer), &answer, 201);
+        place_order(server, order, response);
     free(order);
 }
 
-Server *server_start(const char *listen, const char *web, Pool *pool, char *error, size_t error_size)
+static void get_busy_day(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+
+    (void)request;
+    reply_json(response, 200, busy_day_json(server->parts.busy_day));
+}
+
+static void post_busy_day(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    BusyDayRequest wanted;
+    const char *problem = busy_day_request_parse(request->body, request->body_size, &wanted);
+
+    if (problem)
+        reply_error(response, 400, "invalid", problem, NULL);
+    else if (wanted.running && !busy_day_start(server->parts.busy_day, wanted.rate))
+        reply_error(response, 400, "invalid", "The shop does not allow so many orders a second.", NULL);
+    else if (!wanted.running)
+        busy_day_stop(server->parts.busy_day);
+    if (response->status == 0)
+        get_busy_day(context, request, response);
+}
+
+Server *server_start(const char *listen, const char *web, const ServerParts *parts, char *error,
+                     size_t error_size)
 {
     static const HttpdRoute routes[] = {
         {"GET", "/healthz", get_health},         {"GET", "/api/products", get_products},
         {"GET", "/api/products/*", get_product}, {"POST", "/api/orders", post_order},
-        {"GET", "/api/orders", get_orders},      {"GET", "/api/orders/*", get_order},
+        {"GET", "/api/orders", get_orders},      {"GET", "/api/orders/*", get_order_or_journey},
+        {"GET", "/api/busy-day", get_busy_day},  {"POST", "/api/busy-day", post_busy_day},
     };
     Server *server = calloc(1, sizeof *server);
     HttpdSettings settings = {.listen = listen,
@@ -190,7 +265,7 @@ Server *server_start(const char *listen, const char *web, Pool *pool, char *erro
         (void)snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    server->pool = pool;
+    server->parts = *parts;
     server->httpd = httpd_start(&settings, error, error_size);
     if (server->httpd)
         return server;

@@ -12,4 +12,5 @@ storefront/web/node_modules/.stamp: storefront/web/package.json storefront/web/p
 $(BUILD)/web/storefront/.stamp: storefront/web/node_modules/.stamp $(STOREFRONT_WEB_SOURCES)
 	cd storefront/web && $(NPM) run --silent typecheck && \
 		$(NPM) exec --offline -- vite build --logLevel warn --outDir $(abspath $(BUILD))/web/storefront --emptyOutDir
+	find $(@D) -type f \( -name '*.html' -o -name '*.js' -o -name '*.css' \) -exec gzip -9kn {} +
 	@touch $@

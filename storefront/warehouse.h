@@ -1,0 +1,20 @@
+/*
+ * warehouse.h - questions to ClickHouse over its HTTP interface; of one thread.
+ */
+#ifndef WALHOUSE_STOREFRONT_WAREHOUSE_H
+#define WALHOUSE_STOREFRONT_WAREHOUSE_H
+
+typedef struct Warehouse Warehouse;
+
+/* url: with the database, such as http://127.0.0.1:8123/?database=shop; copied. NULL: out of memory, or no
+ * URL. */
+Warehouse *warehouse_open(const char *url);
+void warehouse_close(Warehouse *warehouse);
+
+/*
+ * The answer as text, valid until the next question; "" where database or table are not there yet. NULL: it
+ * does not answer in time, or refuses; *why is valid for as long.
+ */
+const char *warehouse_ask(Warehouse *warehouse, const char *sql, const char **why);
+
+#endif

@@ -2,7 +2,10 @@
 
 import collections
 import concurrent.futures
+import gzip
 import http.client
+import json
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -11,7 +14,7 @@ import uuid
 
 import pytest
 
-from stackctl import Stack
+from stackctl import TREE, Stack
 
 SKU = "COF-KEN-250"
 
@@ -97,23 +100,29 @@ def test_orders_that_cross_do_not_deadlock(stack):
 
 
 def test_200_concurrent_shoppers_without_an_error(stack):
-    """Each with a connection of its own, all at once."""
+    """Each with a connection of its own, all at once: they look around, order, and look at their orders."""
     url = urllib.parse.urlparse(stack.env["STOREFRONT_URL"])
+    skus = [product["sku"] for product in stack.storefront("/api/products")[1]["products"]]
 
-    def shop(_):
+    def shop(n):
         connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+        customer = str(uuid.uuid4())
+        body = json.dumps({"customer": {"id": customer, "name": "Ada"}, "items": [
+            {"sku": skus[n % len(skus)], "quantity": 1}, {"sku": skus[(n + 7) % len(skus)], "quantity": 2}]})
         statuses = []
-        for _ in range(5):
-            connection.request("GET", "/api/products")
+        for method, path, data in [("GET", "/", None), ("GET", "/api/products", None), ("GET", f"/api/products/{SKU}", None),
+                                   ("POST", "/api/orders", body), ("GET", f"/api/orders?customer={customer}", None)]:
+            connection.request(method, path, data)
             answer = connection.getresponse()
-            answer.read()
+            text = answer.read()
             statuses.append(answer.status)
         connection.close()
-        return statuses
+        return statuses, len(json.loads(text)["orders"])
 
     with concurrent.futures.ThreadPoolExecutor(200) as shoppers:
-        statuses = collections.Counter(status for result in shoppers.map(shop, range(200)) for status in result)
-    assert statuses == {200: 1000}
+        results = list(shoppers.map(shop, range(200)))
+    assert collections.Counter(status for statuses, _ in results for status in statuses) == {200: 800, 201: 200}
+    assert [orders for _, orders in results] == [1] * 200
 
 
 @pytest.mark.parametrize("body", [
@@ -151,6 +160,93 @@ def test_pages_are_cached_by_their_content(stack):
     with pytest.raises(urllib.error.HTTPError) as unchanged:
         urllib.request.urlopen(urllib.request.Request(url, headers={"If-None-Match": etag}), timeout=10)
     assert unchanged.value.code == 304
+
+
+def test_pages_are_packed_for_who_takes_it(stack):
+    def get(**headers):
+        return urllib.request.urlopen(urllib.request.Request(stack.env["STOREFRONT_URL"] + "/", headers=headers), timeout=10)
+    with get() as plain, get(**{"Accept-Encoding": "br, gzip"}) as packed:
+        assert plain.headers["Content-Encoding"] is None and packed.headers["Content-Encoding"] == "gzip"
+        assert packed.headers["Vary"] == "Accept-Encoding" and packed.headers["ETag"] != plain.headers["ETag"]
+        assert gzip.decompress(packed.read()) == plain.read()
+
+
+def test_busy_day_is_bounded_and_stops(stack):
+    def day(**wanted):
+        return stack.storefront("/api/busy-day", wanted or None)
+
+    assert day()[1]["running"] is False
+    for wanted in ({"running": True, "rate": 51}, {"running": True, "rate": 0}, {"running": "yes"}):
+        assert day(**wanted)[0] == 400
+    assert day()[1]["running"] is False
+    began = counts(stack)[0]
+    status, answer = day(running=True, rate=20)
+    assert status == 200 and answer["running"] and answer["rate"] == 20 and 590 < answer["ends_in_s"] <= 600
+    stack.until(lambda: day()[1]["placed"] >= 20, 30, "shoppers order")
+    # The command line sees and ends the same day.
+    url = stack.env["STOREFRONT_URL"]
+    run = [str(TREE / "tools" / "busy-day"), url]
+    assert json.loads(subprocess.check_output([*run, "status"], timeout=20))["running"] is True
+    assert json.loads(subprocess.check_output([*run, "stop"], timeout=20))["running"] is False
+
+    def settled():
+        placed = day()[1]["placed"]
+        return counts(stack)[0] - began == placed and placed
+    placed = stack.until(settled, 20, "every order that is counted is there")
+    time.sleep(1)
+    assert counts(stack)[0] - began == placed, "nobody orders any more"
+    assert day()[1]["failed"] == 0
+    assert stack.sql("SELECT count(*) FROM orders o WHERE total <> (SELECT sum(quantity * unit_price) FROM order_items WHERE order_id = o.id)") == [(0,)]
+
+
+def test_busy_day_buys_what_is_left_and_no_more(stack):
+    stack.sql("UPDATE products SET stock = CASE WHEN sku = %s THEN 4 ELSE 0 END", (SKU,))
+    stack.storefront("/api/busy-day", {"running": True, "rate": 50})
+    stack.until(lambda: stack.storefront("/api/busy-day")[1]["sold_out"] >= 5, 30, "shelves are found empty")
+    status, answer = stack.storefront("/api/busy-day", {"running": False})
+    assert answer["failed"] == 0 and 2 <= answer["placed"] <= 4
+    assert stack.sql("SELECT sum(stock)::int FROM products") == [(0,)]
+
+
+def test_journey_without_an_agent(stack):
+    """Kafka has the order, and the warehouse waits: nobody is there to load it."""
+    body = {"customer": {"id": str(uuid.uuid4()), "name": "Ada"}, "items": [{"sku": SKU, "quantity": 1}],
+            "request_id": str(uuid.uuid4())}
+    status, placed = stack.storefront("/api/orders", body)
+    path = f"/api/orders/{placed['order_id']}/journey"
+
+    def journey():
+        return stack.storefront(path)[1]
+    assert journey()["order_id"] == placed["order_id"]
+    stack.until(lambda: journey()["kafka"]["state"] == "passed", 30, "Kafka has the order")
+    answer = journey()
+    assert answer["postgres"]["state"] == "passed" and 0 < answer["postgres"]["us"] < 30_000_000
+    assert 0 < answer["kafka"]["us"] < 30_000_000
+    assert answer["warehouse"] == {"state": "waiting", "us": None}
+    # An order that no page placed is followed too; one that is not there is not.
+    status, other = order(stack, (SKU, 1))
+    stack.until(lambda: stack.storefront(f"/api/orders/{other['order_id']}/journey")[1]["kafka"]["state"] == "passed", 30, "Kafka has it")
+    assert stack.storefront(f"/api/orders/{other['order_id']}/journey")[1]["kafka"]["us"] is None
+    assert stack.storefront("/api/orders/999999999/journey")[0] == 404
+    assert stack.storefront("/api/orders/1/nothing")[0] == 400
+
+    stack.command("stop", "warehouse")
+    try:
+        stack.until(lambda: journey()["warehouse"]["state"] == "away", 30, "the warehouse is away")
+    finally:
+        stack.start("warehouse")
+    stack.until(lambda: journey()["warehouse"]["state"] == "waiting", 30, "the warehouse is back")
+
+
+def test_stops_in_the_middle_of_a_busy_day(stack):
+    stack.storefront("/api/busy-day", {"running": True, "rate": 50})
+    stack.until(lambda: stack.storefront("/api/busy-day")[1]["placed"] >= 5, 30, "shoppers order")
+    stack.command("stop", "storefront")
+    before = counts(stack)
+    time.sleep(0.5)
+    assert counts(stack) == before
+    stack.start("storefront")
+    assert stack.storefront("/api/busy-day")[1]["running"] is False
 
 
 def test_postgres_away_and_back(stack):

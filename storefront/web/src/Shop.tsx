@@ -1,6 +1,7 @@
 // The shop: what it knows, and the page that the address names.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { getOrders, getProducts, placeOrder, ShopError, toMessage, type Order, type Product } from "./api";
+import { BusyDayPanel } from "./BusyDay";
 import { countItems, emptyCart, fromText, toText, withOneMore, withQuantity, type Cart } from "./cart";
 import { CartPage } from "./CartPage";
 import { Catalogue } from "./Catalogue";
@@ -192,6 +193,7 @@ export function Shop() {
         {news}
       </p>
       <footer>
+        <BusyDayPanel />
         <p className="quiet small">
           A demo of Walhouse: what you order here is on the operations dashboard a moment later. Nothing is delivered.
         </p>

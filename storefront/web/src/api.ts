@@ -1,5 +1,6 @@
 // What the storefront's backend answers, checked at the boundary: an answer of another shape is an error, never a crash.
 import type { Cart } from "./cart";
+import type { Journey, Station, StationState } from "./journey";
 
 export type Product = {
   sku: string;
@@ -11,6 +12,16 @@ export type Product = {
 };
 export type OrderItem = { sku: string; name: string; quantity: number; unit_price: string };
 export type Order = { order_id: number; total: string; placed_at: string; status: string; items: OrderItem[] };
+
+export type BusyDay = {
+  running: boolean;
+  rate: number;
+  rate_max: number;
+  placed: number;
+  sold_out: number;
+  failed: number;
+  ends_in_s: number;
+};
 
 /** Something a customer can read. */
 export class ShopError extends Error {
@@ -114,6 +125,50 @@ export async function getOrders(customer: string): Promise<Order[]> {
 
 export async function getOrder(id: number): Promise<Order> {
   return readOrder(await request(`api/orders/${id}`));
+}
+
+const STATES: readonly string[] = ["passed", "waiting", "away", "unknown"] satisfies StationState[];
+
+function readStation(value: unknown, name: string): Station {
+  if (!isObject(value)) fail(name);
+  const { state, us } = value;
+  if (typeof state !== "string" || !STATES.includes(state) || (us !== null && typeof us !== "number")) fail(name);
+  return { state: state as StationState, us };
+}
+
+export async function getJourney(order: number): Promise<Journey> {
+  const body = await request(`api/orders/${order}/journey`);
+  return {
+    postgres: readStation(body["postgres"], "postgres"),
+    kafka: readStation(body["kafka"], "kafka"),
+    warehouse: readStation(body["warehouse"], "warehouse"),
+  };
+}
+
+function readBusyDay(fields: Fields): BusyDay {
+  return {
+    running: fields["running"] === true,
+    rate: integer(fields, "rate"),
+    rate_max: integer(fields, "rate_max"),
+    placed: integer(fields, "placed"),
+    sold_out: integer(fields, "sold_out"),
+    failed: integer(fields, "failed"),
+    ends_in_s: integer(fields, "ends_in_s"),
+  };
+}
+
+export async function getBusyDay(): Promise<BusyDay> {
+  return readBusyDay(await request("api/busy-day"));
+}
+
+export async function setBusyDay(running: boolean): Promise<BusyDay> {
+  return readBusyDay(
+    await request("api/busy-day", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ running }),
+    }),
+  );
 }
 
 export function toMessage(error: unknown): string {

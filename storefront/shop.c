@@ -65,7 +65,7 @@ ShopResult shop_products(Pool *pool, ShopAnswer *answer)
 {
     return ask(pool,
                "SELECT json_build_object('products', coalesce(json_agg(" PRODUCT_JSON
-               " ORDER BY category, id), '[]')) "
+               " ORDER BY id), '[]')) "
                "FROM products",
                NULL, answer);
 }

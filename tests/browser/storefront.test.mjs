@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, beforeEach, describe, it } from "node:test";
 import { assertAccessible } from "./axe.mjs";
 import { eventually, launch, openPage, plain, textOf } from "./browser.mjs";
 import { Stack, tree } from "./stack.mjs";
@@ -25,6 +25,8 @@ after(async () => {
   await browser?.close();
   await stack?.down();
 }, { timeout: STACK_TIMEOUT_MS });
+
+beforeEach(() => setStock(SKU, 5000));
 
 async function shop(test, options) {
   const page = await openPage(browser, stack.env.STOREFRONT_URL, options);
@@ -68,7 +70,8 @@ describe("storefront", { timeout: 6 * TEST_TIMEOUT_MS }, () => {
       await page.getByTestId("category-all").click();
 
       await page.getByRole("link", { name: "French press, 0.8 l" }).click();
-      assert.equal(await page.evaluate(() => document.activeElement.textContent), "French press, 0.8 l", "the keyboard is at the new page");
+      const focused = () => page.evaluate(() => document.activeElement.textContent);
+      await eventually(async () => assert.equal(await focused(), "French press, 0.8 l", "the keyboard is at the new page"));
       await page.getByTestId(`add-${SKU}`).first().click();
       await page.getByTestId(`add-${SKU}`).first().click();
       await page.reload(); // the cart is still there
@@ -124,7 +127,6 @@ describe("storefront", { timeout: 6 * TEST_TIMEOUT_MS }, () => {
       await page.waitForLoadState("networkidle");
       assert.ok((await page.evaluate(() => globalThis.shift)) < 0.05, "cumulative layout shift of the first page");
     });
-    await setStock(SKU, 5000);
   });
 
   it("says what is sold out, and what there is too little of", { timeout: TEST_TIMEOUT_MS }, async () => {
@@ -148,7 +150,6 @@ describe("storefront", { timeout: 6 * TEST_TIMEOUT_MS }, () => {
       assert.equal(await textOf(page, `stock-${SKU}`), "Out of stock");
       assert.equal(await page.getByTestId(`add-${SKU}`).count(), 0);
     });
-    await setStock(SKU, 5000);
   });
 
   it("starts a busy day and ends it, and the orders arrive", { timeout: TEST_TIMEOUT_MS }, async () => {

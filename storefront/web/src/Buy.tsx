@@ -26,11 +26,11 @@ export function Buy({ product, inCart, onAdd }: Props) {
           type="button"
           className="primary"
           data-testid={`add-${product.sku}`}
-          aria-label={full ? `All of ${product.name} that can be had is in your cart` : `Add ${product.name} to the cart`}
           disabled={full}
           onClick={() => onAdd(product)}
         >
-          {inCart > 0 ? `Add · ${inCart} in cart` : "Add"}
+          Add<span className="hidden"> {product.name}</span>
+          {inCart > 0 && ` · ${inCart} in cart`}
         </button>
       )}
     </span>

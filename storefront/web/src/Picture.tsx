@@ -189,18 +189,24 @@ const BY_CATEGORY: Record<string, ReactNode> = {
 
 const PARCEL = <path className="w" d="M26 40l34-14 34 14v50l-34 14-34-14zM26 40l34 14 34-14M60 54v50" />;
 
-/** Hues that go well beside each other. */
+/** Hues that go well beside each other, and products that have one by name. */
 const HUES = [12, 32, 48, 96, 158, 190, 214, 262, 332];
+const NAMED: Record<string, number> = { "CUP-MUG-350": 214 };
 
+/** The numbers are those at which no two coffees and no two teas of the shop look the same. */
 export function pickHue(sku: string): number {
-  const sum = [...sku].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) % 9973, 7);
-  return HUES[sum % HUES.length] ?? 32;
+  const sum = [...sku].reduce((hash, letter) => (hash * 80 + letter.charCodeAt(0)) % 9973, 15);
+  return NAMED[sku] ?? HUES[sum % HUES.length] ?? 32;
+}
+
+/** Is there a drawing of this very product? */
+export function isDrawn(sku: string): boolean {
+  return sku in DRAWINGS;
 }
 
 export function Picture({ category, sku }: { category: string; sku: string }) {
   return (
     <svg className="picture" viewBox="0 0 120 120" aria-hidden="true" style={{ "--hue": pickHue(sku) } as CSSProperties}>
-      <rect className="tile" width="120" height="120" />
       <ellipse className="shade" cx="60" cy="105" rx="42" ry="5" />
       {DRAWINGS[sku] ?? BY_CATEGORY[category] ?? PARCEL}
     </svg>

@@ -36,16 +36,17 @@ function explain(error: unknown, products: readonly Product[]): string {
 }
 
 /** What a screen reader and the window's title say of the page, and where the keyboard is after a change of it. */
-function useArrival(hash: string): void {
-  const first = useRef(true);
+function useArrival(hash: string, open: boolean): void {
+  const first = useRef(hash);
   useEffect(() => {
-    const heading = document.querySelector<HTMLElement>("main h1");
-    document.title = first.current && parseRoute(hash).page === "home" ? SHOP_NAME : `${heading?.textContent ?? ""} · ${SHOP_NAME}`;
-    if (!first.current) {
-      heading?.focus({ preventScroll: true });
-      window.scrollTo({ top: 0 });
-    }
-    first.current = false;
+    const heading = document.querySelector("main h1")?.textContent;
+    document.title = heading && parseRoute(hash).page !== "home" ? `${heading} · ${SHOP_NAME}` : SHOP_NAME;
+  }, [hash, open]);
+  useEffect(() => {
+    if (first.current === hash) return;
+    first.current = "elsewhere";
+    document.querySelector<HTMLElement>("main h1")?.focus({ preventScroll: true });
+    window.scrollTo({ top: 0 });
   }, [hash]);
 }
 
@@ -87,7 +88,7 @@ export function Shop() {
   const [news, setNews] = useState("");
   // One id for one order: it changes with the cart, not with the tries.
   const [requestId, setRequestId] = useState(newUuid);
-  useArrival(hash);
+  useArrival(hash, products !== undefined);
 
   function changeCart(next: Cart) {
     setCart(next);
@@ -116,26 +117,28 @@ export function Shop() {
     void reload();
   }
 
+  const opening = !error && <p className="quiet">Opening the shop …</p>;
+
   function page() {
     switch (route.page) {
       case "home":
         return <Catalogue products={products} cart={cart} filter={filter} onFilter={setFilter} onAdd={add} />;
       case "product":
-        return products && <ProductPage sku={route.sku} products={products} cart={cart} onAdd={add} />;
+        return products ? <ProductPage sku={route.sku} products={products} cart={cart} onAdd={add} /> : opening;
       case "cart":
-        return (
-          products && (
-            <CartPage
-              cart={cart}
-              products={products}
-              name={name}
-              busy={busy}
-              error={orderError}
-              onName={setName}
-              onQuantity={(sku, quantity) => changeCart(withQuantity(cart, sku, quantity))}
-              onOrder={() => void order()}
-            />
-          )
+        return products ? (
+          <CartPage
+            cart={cart}
+            products={products}
+            name={name}
+            busy={busy}
+            error={orderError}
+            onName={setName}
+            onQuantity={(sku, quantity) => changeCart(withQuantity(cart, sku, quantity))}
+            onOrder={() => void order()}
+          />
+        ) : (
+          opening
         );
       case "orders":
         return <OrdersPage orders={orders} />;
@@ -178,7 +181,7 @@ export function Shop() {
           </a>
         </nav>
       </header>
-      <main>
+      <main id="main">
         {error && (
           <p className="panel error" role="alert" data-testid="load-error">
             {error}{" "}

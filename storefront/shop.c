@@ -64,8 +64,7 @@ static ShopResult ask(Pool *pool, const char *sql, const char *parameter, ShopAn
 ShopResult shop_products(Pool *pool, ShopAnswer *answer)
 {
     return ask(pool,
-               "SELECT json_build_object('products', coalesce(json_agg(" PRODUCT_JSON
-               " ORDER BY id), '[]')) "
+               "SELECT json_build_object('products', coalesce(json_agg(" PRODUCT_JSON " ORDER BY id), '[]')) "
                "FROM products",
                NULL, answer);
 }

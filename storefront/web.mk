@@ -1,5 +1,8 @@
 # The shop's page: npm's lock file decides what is installed, vite builds static files that the storefront serves.
 
+# Of everything that the first look at the page loads, compressed.
+STOREFRONT_BYTES_MAX := 100000
+
 STOREFRONT_WEB_SOURCES := storefront/web/index.html storefront/web/vite.config.ts storefront/web/tsconfig.json \
 	$(wildcard storefront/web/src/*)
 
@@ -13,4 +16,7 @@ $(BUILD)/web/storefront/.stamp: storefront/web/node_modules/.stamp $(STOREFRONT_
 	cd storefront/web && $(NPM) run --silent typecheck && \
 		$(NPM) exec --offline -- vite build --logLevel warn --outDir $(abspath $(BUILD))/web/storefront --emptyOutDir
 	find $(@D) -type f \( -name '*.html' -o -name '*.js' -o -name '*.css' \) -exec gzip -9kn {} +
+	@size=$$(find $(@D) -name '*.gz' | xargs cat | wc -c); \
+		[ $$size -le $(STOREFRONT_BYTES_MAX) ] || \
+		{ echo "the shop's page has $$size bytes, compressed; its budget is $(STOREFRONT_BYTES_MAX)" >&2; exit 1; }
 	@touch $@

@@ -5,6 +5,7 @@ import concurrent.futures
 import gzip
 import http.client
 import json
+import socket
 import subprocess
 import time
 import urllib.error
@@ -150,6 +151,25 @@ def test_limits_and_addresses(stack):
     assert status("/api/products", method="DELETE") == 405
     assert status("/") == status("/my/orders") == 200
     assert status("/../schema.sql") == status("/.git/config") == status("/no.such") == 404
+
+
+def test_slow_clients_hold_up_nobody(stack):
+    """Who never finishes a request holds a connection, no thread, until the timeout; everybody else is served."""
+    url = urllib.parse.urlparse(stack.env["STOREFRONT_URL"])
+    slow = [socket.create_connection((url.hostname, url.port), timeout=10) for _ in range(200)]
+    try:
+        for n, connection in enumerate(slow):
+            connection.sendall([b"GET /api/pro", b"POST /api/orders HTTP/1.1\r\nHost: shop\r\nContent-Length: 900\r\n\r\n{"][n % 2])
+        assert order(stack, (SKU, 1))[0] == 201
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
+        for _ in range(20):  # and one connection serves many requests
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read() == b"ok\n"
+            assert connection.sock is not None
+        connection.close()
+    finally:
+        for connection in slow:
+            connection.close()
 
 
 def test_pages_are_cached_by_their_content(stack):

@@ -61,7 +61,7 @@ export function BusyDayPanel() {
       <button
         type="button"
         data-testid="busy-day"
-        aria-pressed={day?.running ?? false}
+        className={day?.running ? "primary" : undefined}
         disabled={day === undefined}
         onClick={() => set(!day?.running)}
       >

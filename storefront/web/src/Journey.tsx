@@ -59,7 +59,8 @@ export function JourneyStrip({ order }: { order: number }) {
         {summarize(journey, unreachable, gaveUp)}
       </p>
       <p className="quiet small">
-        Times count from the commit, by the clocks of the pipeline and the warehouse; the first is how long the commit itself took.
+        The first time is how long placing the order took; the others count from its commit: until the pipeline confirmed it, and until
+        the warehouse recorded it.
         {gaveUp && (
           <>
             {" "}

@@ -29,7 +29,7 @@ export function ProductPage({ sku, products, cart, onAdd }: Props) {
         </p>
       </section>
     );
-  const others = related(products, product, 4);
+  const others = related(products, product, 5);
   return (
     <>
       <article className="one-product">

@@ -11,23 +11,29 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/httpd_static.h"
 #include "lib/httpd_stream.h"
 #include "lib/log.h"
 
 #define CONNECTION_MEMORY_BYTES 32768
 #define HOST_BYTES_MAX          64
+#define FINISH_MS               10000 /* for the requests that are being answered at the end */
 
 struct Httpd {
     HttpdSettings settings;
     int static_fd;    /* -1: no static files */
     Streams *streams; /* NULL: none */
     struct MHD_Daemon *daemon;
+    atomic_bool stopping;
+    atomic_uint answering; /* requests whose handler was called and whose answer is not sent yet */
 };
 
 /* A request while its body comes in. */
@@ -37,6 +43,7 @@ typedef struct Exchange {
     size_t capacity;
     bool too_large;
     bool out_of_memory;
+    bool answering;
 } Exchange;
 
 const char *httpd_query(const HttpdRequest *request, const char *name)
@@ -191,7 +198,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 
     (void)version;
     if (exchange == NULL) {
-        *state = calloc(1, sizeof(Exchange));
+        if (!atomic_load(&httpd->stopping))
+            *state = calloc(1, sizeof(Exchange));
         return *state ? MHD_YES : MHD_NO;
     }
     if (*size > 0) {
@@ -204,6 +212,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         return queue_error(connection, 413, "too_large", "The body of the request is too large.", NULL);
     if (exchange->out_of_memory)
         return MHD_NO;
+    exchange->answering = true;
+    (void)atomic_fetch_add(&httpd->answering, 1);
     request.body = exchange->body;
     request.body_size = exchange->size;
     return answer_request(httpd, &request);
@@ -212,13 +222,15 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 static void finish(void *context, struct MHD_Connection *connection, void **state,
                    enum MHD_RequestTerminationCode code)
 {
+    Httpd *httpd = context;
     Exchange *exchange = *state;
 
-    (void)context;
     (void)connection;
     (void)code;
     if (exchange)
         free(exchange->body);
+    if (exchange && exchange->answering)
+        (void)atomic_fetch_sub(&httpd->answering, 1);
     free(exchange);
     *state = NULL;
 }
@@ -269,7 +281,7 @@ static bool parse_address(const char *listen, struct sockaddr_storage *address)
 static struct MHD_Daemon *start_daemon(Httpd *httpd, const struct sockaddr_storage *address)
 {
     const HttpdSettings *s = &httpd->settings;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
 
     if (httpd->streams)
         flags |= MHD_ALLOW_SUSPEND_RESUME;
@@ -277,7 +289,7 @@ static struct MHD_Daemon *start_daemon(Httpd *httpd, const struct sockaddr_stora
         flags |= MHD_USE_IPv6;
     return MHD_start_daemon(
         flags, 0, NULL, NULL, handle, httpd, MHD_OPTION_EXTERNAL_LOGGER, log_problem, NULL,
-        MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address, MHD_OPTION_NOTIFY_COMPLETED, finish, NULL,
+        MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address, MHD_OPTION_NOTIFY_COMPLETED, finish, httpd,
         MHD_OPTION_THREAD_POOL_SIZE, s->threads, MHD_OPTION_CONNECTION_LIMIT, s->connections_max,
         MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
@@ -330,11 +342,26 @@ size_t httpd_viewers(Httpd *httpd)
     return streams_count(httpd->streams);
 }
 
+/* libmicrohttpd lets handlers return, and then closes connections without sending what they answered. */
+static void finish_answers(Httpd *httpd)
+{
+    static const struct timespec pause = {.tv_nsec = 5000000};
+    int64_t until = clock_ms() + FINISH_MS;
+    int listener = MHD_quiesce_daemon(httpd->daemon);
+
+    if (listener >= 0)
+        (void)close(listener);
+    atomic_store(&httpd->stopping, true);
+    while (atomic_load(&httpd->answering) > 0 && clock_ms() < until)
+        (void)nanosleep(&pause, NULL);
+}
+
 void httpd_stop(Httpd *httpd)
 {
     if (httpd == NULL)
         return;
     streams_end(httpd->streams);
+    finish_answers(httpd);
     MHD_stop_daemon(httpd->daemon);
     if (httpd->static_fd >= 0)
         (void)close(httpd->static_fd);

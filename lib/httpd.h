@@ -55,7 +55,7 @@ typedef struct HttpdSettings {
 
 /* Serves until httpd_stop(). NULL: error says what is wrong, and what to do. */
 Httpd *httpd_start(const HttpdSettings *settings, char *error, size_t error_size);
-/* Lets the requests that are being answered finish. */
+/* Takes no more requests, and lets those that are being answered finish, for 10 s. */
 void httpd_stop(Httpd *httpd);
 
 /* A line of text as a server-sent event to all who look at events_path. Any thread may call these two. */

@@ -269,6 +269,20 @@ def test_stops_in_the_middle_of_a_busy_day(stack):
     assert stack.storefront("/api/busy-day")[1]["running"] is False
 
 
+def test_an_order_that_is_being_placed_is_answered_before_the_end(stack):
+    with concurrent.futures.ThreadPoolExecutor(2) as other:
+        held = other.submit(stack.sql, "UPDATE products SET stock = stock WHERE sku = %s RETURNING pg_sleep(3)::text", (SKU,))
+        time.sleep(0.7)
+        placed = other.submit(order, stack, (SKU, 1))
+        time.sleep(0.7)
+        assert not held.done() and not placed.done()
+        stack.command("stop", "storefront")
+        try:
+            assert placed.result(30)[0] == 201
+        finally:
+            stack.start("storefront")
+
+
 def test_postgres_away_and_back(stack):
     stack.command("stop", "postgres")
     try:

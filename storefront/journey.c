@@ -25,6 +25,7 @@
 
 #define LOOK_EVERY_US   15000
 #define AWAY_WAIT_US    500000
+#define MISSING_WAIT_US 250000 /* the agent makes the table with the first order */
 #define SQL_BYTES_MAX   8192
 #define SERVER_LIMITS   "-c statement_timeout=2s"
 #define CONNECT_TIMEOUT "2"
@@ -199,16 +200,17 @@ static void *watch_warehouse(void *context)
     (void)pthread_mutex_lock(&journey->lock);
     while (wait_for_somebody(journey, STATION_WAREHOUSE)) {
         const char *answer = NULL, *why = "out of memory";
+        bool missing = false;
 
         write_question(journey, sql, sizeof sql);
         (void)pthread_mutex_unlock(&journey->lock);
         if (warehouse || (warehouse = warehouse_open(journey->settings.warehouse)) != NULL)
-            answer = warehouse_ask(warehouse, sql, &why);
+            answer = warehouse_ask(warehouse, sql, &missing, &why);
         (void)pthread_mutex_lock(&journey->lock);
         if (answer)
             take_answer(journey, answer);
         note_answer(journey, STATION_WAREHOUSE, answer != NULL, "the warehouse does not answer", why);
-        sleep_us(journey, LOOK_EVERY_US);
+        sleep_us(journey, missing ? MISSING_WAIT_US : LOOK_EVERY_US);
     }
     (void)pthread_mutex_unlock(&journey->lock);
     warehouse_close(warehouse);

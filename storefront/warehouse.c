@@ -4,7 +4,6 @@
 #include "storefront/warehouse.h"
 
 #include <curl/curl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,13 +89,14 @@ void warehouse_close(Warehouse *warehouse)
     free(warehouse);
 }
 
-const char *warehouse_ask(Warehouse *warehouse, const char *sql, const char **why)
+const char *warehouse_ask(Warehouse *warehouse, const char *sql, bool *missing, const char **why)
 {
     long status = 0;
 
     warehouse->size = 0;
     warehouse->exception_code = 0;
     warehouse->why[0] = '\0';
+    *missing = false;
     *why = warehouse->why;
     if (curl_easy_setopt(warehouse->curl, CURLOPT_COPYPOSTFIELDS, sql) != CURLE_OK ||
         curl_easy_perform(warehouse->curl) != CURLE_OK ||
@@ -105,7 +105,8 @@ const char *warehouse_ask(Warehouse *warehouse, const char *sql, const char **wh
     warehouse->answer[warehouse->size] = '\0';
     if (status == 200)
         return warehouse->answer;
-    if (warehouse->exception_code == UNKNOWN_TABLE || warehouse->exception_code == UNKNOWN_DATABASE)
+    *missing = warehouse->exception_code == UNKNOWN_TABLE || warehouse->exception_code == UNKNOWN_DATABASE;
+    if (*missing)
         return "";
     (void)snprintf(warehouse->why, sizeof warehouse->why, "status %ld: %.200s", status, warehouse->answer);
     return NULL;

@@ -4,6 +4,8 @@
 #ifndef WALHOUSE_STOREFRONT_WAREHOUSE_H
 #define WALHOUSE_STOREFRONT_WAREHOUSE_H
 
+#include <stdbool.h>
+
 typedef struct Warehouse Warehouse;
 
 /* url: with the database, such as http://127.0.0.1:8123/?database=shop; copied. NULL: out of memory, or no
@@ -12,9 +14,9 @@ Warehouse *warehouse_open(const char *url);
 void warehouse_close(Warehouse *warehouse);
 
 /*
- * The answer as text, valid until the next question; "" where database or table are not there yet. NULL: it
- * does not answer in time, or refuses; *why is valid for as long.
+ * The answer as text, valid until the next question. NULL: it does not answer in time, or refuses, and *why
+ * is valid for as long. Where database or table are not there yet the answer is "", and *missing is set.
  */
-const char *warehouse_ask(Warehouse *warehouse, const char *sql, const char **why);
+const char *warehouse_ask(Warehouse *warehouse, const char *sql, bool *missing, const char **why);
 
 #endif

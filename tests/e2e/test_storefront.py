@@ -250,7 +250,7 @@ def test_journey_without_an_agent(stack):
     assert stack.storefront("/api/orders/999999999/journey")[0] == 404
     assert stack.storefront("/api/orders/1/nothing")[0] == 400
 
-    stack.command("stop", "warehouse")
+    stack.kill("warehouse")
     try:
         stack.until(lambda: journey()["warehouse"]["state"] == "away", 30, "the warehouse is away")
     finally:

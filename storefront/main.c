@@ -161,6 +161,7 @@ static int serve(const Options *options)
     char error[256] = "out of memory";
     ServerParts parts = {.pool = pool_new(options->database, options->pool)};
     Server *server = NULL;
+    int status;
 
     parts.journey = journey_start(&options->journey);
     parts.busy_day = parts.pool ? busy_day_new(parts.pool, options->rate_max) : NULL;
@@ -172,11 +173,12 @@ static int serve(const Options *options)
     } else {
         (void)fprintf(stderr, "walhouse-storefront: %s\n", error);
     }
+    status = server ? 0 : 1;
     server_stop(server);
     busy_day_free(parts.busy_day);
     journey_stop(parts.journey);
     pool_free(parts.pool);
-    return server ? 0 : 1;
+    return status;
 }
 
 int main(int argc, char **argv)

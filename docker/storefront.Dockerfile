@@ -18,7 +18,7 @@ RUN make build/web/storefront/.stamp && rm build/web/storefront/.stamp
 # ---- the program ----
 FROM docker.io/library/debian:bookworm-slim AS build
 RUN apt-get update && \
-    apt-get install -y --no-install-recommends gcc make pkg-config libc6-dev libpq-dev libjansson-dev libmicrohttpd-dev && \
+    apt-get install -y --no-install-recommends gcc make pkg-config libc6-dev libpq-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev && \
     rm -rf /var/lib/apt/lists/*
 COPY Makefile /src/
 COPY tools/versions /src/tools/
@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="walhouse-storefront" \
       org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.licenses="PostgreSQL"
 RUN apt-get update && \
-    apt-get install -y --no-install-recommends libpq5 libjansson4 libmicrohttpd12 && \
+    apt-get install -y --no-install-recommends libpq5 libjansson4 libmicrohttpd12 libcurl4 && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin walhouse
 COPY --from=build /src/build/bin/walhouse-storefront /usr/local/bin/

@@ -5,23 +5,15 @@
  * They cost more than the figures of now, or change more slowly: they are asked every few seconds.
  */
 #include <string.h>
-#include <time.h>
 
 #include "agent/dashboard_internal.h"
+#include "lib/clock.h"
 
 #define HISTORY_KEPT_MS    5000
 #define HISTORY_S          3600
 #define HISTORY_TIME_S     2
 #define LETTERS_MAX        20
 #define SCHEMA_CHANGES_MAX 30
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- latency ---- */
 
@@ -112,7 +104,7 @@ Status dashboard_history(Dashboard *d, json_t **history, Error *error)
     json_t *changes = NULL;
     Status status = STATUS_OK;
 
-    if (d->history == NULL || now_ms() - d->history_at_ms >= HISTORY_KEPT_MS) {
+    if (d->history == NULL || clock_ms() - d->history_at_ms >= HISTORY_KEPT_MS) {
         status = ask_minutes(d, &minutes, error);
         if (has_answered(d, status))
             status = ask_schema_changes(d, &changes, error);
@@ -120,7 +112,7 @@ Status dashboard_history(Dashboard *d, json_t **history, Error *error)
             json_decref(d->history);
             d->history = json_pack("{s:o, s:o?, s:o?}", "bounds_ms", make_bounds(), "minutes",
                                    json_incref(minutes), "schema_changes", json_incref(changes));
-            d->history_at_ms = now_ms();
+            d->history_at_ms = clock_ms();
             status = STATUS_OK;
         }
         json_decref(minutes);

@@ -5,17 +5,9 @@
  *      lag of the group (lag.c) ---------------+--> "line": shown also while the warehouse is away
  *      what the agent has counted (metrics.h) -'
  */
-#include <time.h>
 
 #include "agent/dashboard_internal.h"
-
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "lib/clock.h"
 
 /* The oldest message that waits, of all partitions. */
 static void see_partition(void *context, const LagPartition *partition)
@@ -40,11 +32,11 @@ static json_t *make_kafka(Dashboard *d)
 static json_t *make_counters(Metrics *m)
 {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "at_ms", (json_int_t)wall_ms(), "started_at_ms",
-        (json_int_t)m->started_at_ms, "messages", (json_int_t)atomic_load(&m->messages_consumed), "rows",
-        (json_int_t)atomic_load(&m->rows_loaded), "bytes", (json_int_t)atomic_load(&m->bytes_loaded),
-        "inserts", (json_int_t)atomic_load(&m->inserts), "batch_rows",
-        (json_int_t)atomic_load(&m->batch_rows), "tables_stopped",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "at_ms", (json_int_t)clock_wall_us() / 1000,
+        "started_at_ms", (json_int_t)m->started_at_ms, "messages",
+        (json_int_t)atomic_load(&m->messages_consumed), "rows", (json_int_t)atomic_load(&m->rows_loaded),
+        "bytes", (json_int_t)atomic_load(&m->bytes_loaded), "inserts", (json_int_t)atomic_load(&m->inserts),
+        "batch_rows", (json_int_t)atomic_load(&m->batch_rows), "tables_stopped",
         (int)table_states_count(&m->tables, TABLE_STOPPED));
 }
 

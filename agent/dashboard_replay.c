@@ -16,11 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/metrics.h"
 #include "agent/report.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #define TOKEN_BYTES_MIN   16
@@ -43,14 +43,6 @@ struct Replay {
     bool done;
     char message[MESSAGE_BYTES_MAX];
 };
-
-static int64_t now_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    (void)clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- life ---- */
 
@@ -163,10 +155,10 @@ static bool is_stopped(Replay *replay)
 /* Until the process has closed its end, or takes too long: then false. What does not fit is passed over. */
 static bool read_output(Replay *replay, int input, char *text, size_t size)
 {
-    int64_t until = now_ms(CLOCK_MONOTONIC) + TIME_MAX_MS;
+    int64_t until = clock_ms() + TIME_MAX_MS;
     size_t length = 0;
 
-    while (now_ms(CLOCK_MONOTONIC) < until && !is_stopped(replay)) {
+    while (clock_ms() < until && !is_stopped(replay)) {
         struct pollfd end = {.fd = input, .events = POLLIN};
         char bytes[512];
         ssize_t got;
@@ -225,7 +217,7 @@ static void *run(void *context)
     (void)pthread_mutex_lock(&replay->lock);
     memcpy(replay->message, text, sizeof text);
     replay->done = done;
-    replay->ended_at_ms = now_ms(CLOCK_REALTIME);
+    replay->ended_at_ms = clock_wall_us() / 1000;
     replay->running = false;
     (void)pthread_mutex_unlock(&replay->lock);
     return NULL;

@@ -25,7 +25,7 @@ REGISTRY_OBJECTS := $(patsubst %,$(BUILD)/obj/agent/%.o, \
 	shape_layout \
 	target \
 	text \
-	)
+	) $(BUILD)/obj/lib/secret_file.o
 
 BATCH_OBJECTS := $(BUILD)/obj/agent/batch.o $(BUILD)/obj/agent/batch_event.o
 
@@ -79,7 +79,7 @@ UNIT_TESTS += $(BUILD)/tests/agent_config_test $(BUILD)/tests/agent_budget_test 
 UNIT_TESTS += $(BUILD)/tests/agent_clickhouse_test $(BUILD)/tests/agent_cluster_test
 
 $(BUILD)/tests/agent_config_test: $(BUILD)/obj/agent/config_test.o $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/config_help.o \
-		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
+		$(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/secret_file.o $(BUILD)/obj/lib/ini.o $(BUILD)/obj/lib/log.o \
 		$(BUILD)/obj/lib/log_limit.o $(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/compress.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -llz4 -lzstd -lcmocka
@@ -134,7 +134,7 @@ $(BUILD)/tests/agent_filter_test: $(BUILD)/obj/agent/filter_test.o $(BUILD)/obj/
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
 
-$(BUILD)/tests/agent_rules_test: $(BUILD)/obj/agent/rules_test.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/agent/nearest.o \
+$(BUILD)/tests/agent_rules_test: $(BUILD)/obj/agent/rules_test.o $(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/secret_file.o $(BUILD)/obj/agent/nearest.o \
 		$(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
@@ -166,7 +166,7 @@ $(BUILD)/tests/agent_ruled_test: $(BUILD)/obj/agent/ruled_test.o $(BATCH_OBJECTS
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lpthread -lcmocka
 
 $(BUILD)/tests/agent_shape_test: $(BUILD)/obj/agent/shape_test.o $(BUILD)/obj/agent/shape.o $(BUILD)/obj/agent/shape_layout.o \
-		$(BUILD)/obj/agent/rules.o $(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \
+		$(BUILD)/obj/agent/rules.o $(BUILD)/obj/lib/secret_file.o $(BUILD)/obj/agent/nearest.o $(BUILD)/obj/agent/rowmap.o $(BUILD)/obj/agent/mask.o $(BUILD)/obj/agent/filter.o \
 		$(BUILD)/obj/agent/scalar.o $(BUILD)/obj/agent/expression.o $(BUILD)/obj/agent/text.o $(AGENT_COMMON_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CRYPTO_LIBS) -lcmocka

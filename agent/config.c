@@ -16,10 +16,10 @@
 #include "agent/nearest.h"
 #include "lib/ini.h"
 #include "lib/log.h"
+#include "lib/secret_file.h"
 
-#define TABLE_SECTION      "table "
-#define KEY_BYTES_MAX      (NEAREST_BYTES_MAX + 1)
-#define PASSWORD_BYTES_MAX 1024
+#define TABLE_SECTION "table "
+#define KEY_BYTES_MAX (NEAREST_BYTES_MAX + 1)
 
 #define TEXT(section, name, field, value, help)                                                              \
     {                                                                                                        \
@@ -257,21 +257,14 @@ static Status read_environment(Config *config, const char *const *environment, E
 
 static Status read_password(Config *config, Error *error)
 {
-    char line[PASSWORD_BYTES_MAX];
-    FILE *file = fopen(config->clickhouse_password_file, "re");
+    const char *path = config->clickhouse_password_file;
+    char secret[SECRET_BYTES_MAX + 1], problem[128];
     bool got;
 
-    if (file == NULL)
-        return status_fail(error, STATUS_FATAL, "cannot open [clickhouse] password_file %s: %s",
-                           config->clickhouse_password_file, strerror(errno));
-    got = fgets(line, sizeof line, file) != NULL;
-    (void)fclose(file);
-    if (!got)
-        return status_fail(error, STATUS_FATAL, "[clickhouse] password_file %s is empty",
-                           config->clickhouse_password_file);
-    line[strcspn(line, "\r\n")] = '\0';
-    got = set_text(&config->clickhouse_password, line);
-    explicit_bzero(line, sizeof line);
+    if (!secret_file_read(path, 1, secret, problem, sizeof problem))
+        return status_fail(error, STATUS_FATAL, "[clickhouse] password_file %s %s", path, problem);
+    got = set_text(&config->clickhouse_password, secret);
+    explicit_bzero(secret, sizeof secret);
     return got ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory");
 }
 

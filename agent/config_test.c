@@ -105,7 +105,7 @@ static void test_refusals(void **state)
     assert_refused("[kafka]\nbrokers = x:1\ntopic_prefix = p\n[log]\nformat = xml\n",
                    "it takes text or json");
     assert_refused("[clickhouse]\npassword_file = /nowhere/at/all\n",
-                   "cannot open [clickhouse] password_file");
+                   "[clickhouse] password_file /nowhere/at/all cannot be opened");
 }
 
 static void test_environment(void **state)

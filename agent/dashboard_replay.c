@@ -22,16 +22,16 @@
 #include "agent/report.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/secret_file.h"
 
 #define TOKEN_BYTES_MIN   16
-#define TOKEN_BYTES_MAX   256
 #define LETTERS_MAX       1000000
 #define MESSAGE_BYTES_MAX 400 /* the rest of what it says is in nobody's way */
 #define TIME_MAX_MS       300000
 
 struct Replay {
     const Config *config;
-    char token[TOKEN_BYTES_MAX + 1]; /* "": off */
+    char token[SECRET_BYTES_MAX + 1]; /* "": off */
     pthread_mutex_t lock;
     pthread_t thread;
     bool has_thread; /* to be joined */
@@ -49,19 +49,10 @@ struct Replay {
 static Status read_token(Replay *replay, Error *error)
 {
     const char *path = replay->config->http_replay_token_file;
-    FILE *file = fopen(path, "re");
+    char problem[128];
 
-    if (file == NULL)
-        return status_fail(error, STATUS_FATAL, "cannot open [http] replay_token_file %s: %s", path,
-                           strerror(errno));
-    if (fgets(replay->token, sizeof replay->token, file) == NULL)
-        replay->token[0] = '\0';
-    (void)fclose(file);
-    replay->token[strcspn(replay->token, "\r\n")] = '\0';
-    if (strlen(replay->token) < TOKEN_BYTES_MIN)
-        return status_fail(error, STATUS_FATAL,
-                           "[http] replay_token_file %s: its first line has less than %d bytes", path,
-                           TOKEN_BYTES_MIN);
+    if (!secret_file_read(path, TOKEN_BYTES_MIN, replay->token, problem, sizeof problem))
+        return status_fail(error, STATUS_FATAL, "[http] replay_token_file %s %s", path, problem);
     return STATUS_OK;
 }
 

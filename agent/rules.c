@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/nearest.h"
+#include "lib/secret_file.h"
 
 #define SECTION_PREFIX "table "
 
@@ -380,35 +381,22 @@ static bool has_hash(const Rules *rules)
     return false;
 }
 
-/* The file's first line. */
 static Status read_salt(Rules *rules, const char *path, Error *error)
 {
-    char line[RULES_SALT_BYTES_MAX + 2];
-    FILE *file;
-    bool got;
+    char secret[SECRET_BYTES_MAX + 1], problem[128];
 
     if (path[0] == '\0')
         return status_fail(
             error, STATUS_FATAL,
             "a column has mask = hash, and [rules] salt_file is missing: a file whose first line is "
             "a secret (openssl rand -hex 32)");
-    file = fopen(path, "re");
-    if (file == NULL)
-        return status_fail(error, STATUS_FATAL, "cannot open [rules] salt_file %.200s: %s", path,
-                           strerror(errno));
-    got = fgets(line, sizeof line, file) != NULL;
-    (void)fclose(file);
-    line[got ? strcspn(line, "\r\n") : 0] = '\0';
-    rules->salt_size = strlen(line);
-    if (rules->salt_size >= RULES_SALT_BYTES_MIN)
-        rules->salt = (uint8_t *)strdup(line);
-    explicit_bzero(line, sizeof line);
-    if (rules->salt)
-        return STATUS_OK;
-    return status_fail(error, STATUS_FATAL,
-                       "the first line of [rules] salt_file %.200s has %zu bytes; it takes at least %d, as "
-                       "short ones can be guessed",
-                       path, rules->salt_size, RULES_SALT_BYTES_MIN);
+    /* Short ones can be guessed. */
+    if (!secret_file_read(path, RULES_SALT_BYTES_MIN, secret, problem, sizeof problem))
+        return status_fail(error, STATUS_FATAL, "[rules] salt_file %.200s %s", path, problem);
+    rules->salt_size = strlen(secret);
+    rules->salt = (uint8_t *)strdup(secret);
+    explicit_bzero(secret, sizeof secret);
+    return rules->salt ? STATUS_OK : status_fail(error, STATUS_FATAL, "out of memory");
 }
 
 Status rules_finish(Rules *rules, const char *salt_file, Error *error)

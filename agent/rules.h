@@ -20,7 +20,6 @@
 #define RULES_WAY_OUT "mend the table's section in the configuration, then SIGHUP"
 
 #define RULES_SALT_BYTES_MIN 16
-#define RULES_SALT_BYTES_MAX 1024
 #define RULES_PARTIAL_MAX    1000 /* characters that a partial mask shows */
 
 typedef enum MaskKind { MASK_NONE, MASK_HASH, MASK_FIXED, MASK_PARTIAL } MaskKind;

@@ -11,15 +11,15 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/secret_file.h"
 #include "storefront/request.h"
 #include "storefront/server.h"
 
-#define VERSION            "0.2.0"
-#define EXIT_USAGE         2
-#define POOL_DEFAULT       8
-#define POOL_MAX           64
-#define RATE_DEFAULT       50
-#define PASSWORD_BYTES_MAX 1000
+#define VERSION      "0.2.0"
+#define EXIT_USAGE   2
+#define POOL_DEFAULT 8
+#define POOL_MAX     64
+#define RATE_DEFAULT 50
 
 typedef struct Options {
     JourneySettings journey;
@@ -126,21 +126,16 @@ static int parse_options(int argc, char **argv, Options *options)
 /* Hands the password to libpq. Before any thread is made, as it goes by the environment. */
 static bool give_password(const char *path)
 {
-    char line[PASSWORD_BYTES_MAX + 2]; /* and its end, and a byte more to tell a longer one */
-    FILE *file = fopen(path, "r");
-    bool ok = file && fgets(line, sizeof line, file) != NULL;
+    char secret[SECRET_BYTES_MAX + 1], problem[128];
+    bool ok = secret_file_read(path, 1, secret, problem, sizeof problem);
 
-    if (ok) {
-        line[strcspn(line, "\r\n")] = '\0';
-        ok = line[0] != '\0' && strlen(line) <= PASSWORD_BYTES_MAX && setenv("PGPASSWORD", line, 1) == 0;
+    if (ok && setenv("PGPASSWORD", secret, 1) != 0) {
+        (void)snprintf(problem, sizeof problem, "cannot be handed on: %s", strerror(errno));
+        ok = false;
     }
-    if (file)
-        (void)fclose(file);
+    explicit_bzero(secret, sizeof secret);
     if (!ok)
-        (void)fprintf(stderr,
-                      "walhouse-storefront: --password-file %s: its first line must hold a password of at "
-                      "most %d bytes\n",
-                      path, PASSWORD_BYTES_MAX);
+        (void)fprintf(stderr, "walhouse-storefront: --password-file %s %s\n", path, problem);
     return ok;
 }
 

@@ -220,7 +220,7 @@ def test_replaying_by_button_is_off_unless_a_token_is_set(line):  # noqa: F811
     line.settings = f"[http]\nreplay_token_file = {short}\n"
     refused = Agent(line, None)
     line.agents.append(refused)
-    assert refused.process.wait(20) != 0 and "less than 16 bytes" in refused.log.read_text()
+    assert refused.process.wait(20) != 0 and "takes at least 16" in refused.log.read_text()
 
 
 def test_letters_are_replayed_by_those_who_have_the_token(line):  # noqa: F811

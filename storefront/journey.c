@@ -21,7 +21,6 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "storefront/track.h"
-#include "storefront/warehouse.h"
 
 #define LOOK_EVERY_US   15000
 #define AWAY_WAIT_US    500000
@@ -194,7 +193,7 @@ static void take_answer(Journey *journey, const char *answer)
 static void *watch_warehouse(void *context)
 {
     Journey *journey = context;
-    Warehouse *warehouse = warehouse_open(journey->settings.warehouse);
+    Warehouse *warehouse = warehouse_open(&journey->settings.warehouse);
     char sql[SQL_BYTES_MAX];
 
     (void)pthread_mutex_lock(&journey->lock);
@@ -204,7 +203,7 @@ static void *watch_warehouse(void *context)
 
         write_question(journey, sql, sizeof sql);
         (void)pthread_mutex_unlock(&journey->lock);
-        if (warehouse || (warehouse = warehouse_open(journey->settings.warehouse)) != NULL)
+        if (warehouse || (warehouse = warehouse_open(&journey->settings.warehouse)) != NULL)
             answer = warehouse_ask(warehouse, sql, &missing, &why);
         (void)pthread_mutex_lock(&journey->lock);
         if (answer)
@@ -254,7 +253,7 @@ Journey *journey_start(const JourneySettings *settings)
     }
     journey->settings = *settings;
     if ((settings->pipeline == NULL || start_thread(journey, watch_kafka)) &&
-        (settings->warehouse == NULL || start_thread(journey, watch_warehouse)))
+        (settings->warehouse.url == NULL || start_thread(journey, watch_warehouse)))
         return journey;
     journey_stop(journey);
     return NULL;
@@ -305,8 +304,8 @@ static json_t *make_station(const char *state, int64_t us)
 
 static json_t *describe(const Journey *journey, const TrackedOrder *order, Station station)
 {
-    bool known =
-        station == STATION_KAFKA ? journey->settings.pipeline != NULL : journey->settings.warehouse != NULL;
+    bool known = station == STATION_KAFKA ? journey->settings.pipeline != NULL
+                                          : journey->settings.warehouse.url != NULL;
 
     if (order->passed[station])
         return make_station("passed", order->took_us[station]);

@@ -8,13 +8,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "storefront/warehouse.h"
+
 typedef struct Journey Journey;
 
-/* Constant texts that outlive the journey; NULL: that station is not known. */
+/* Texts that outlive the journey; no pipeline, or no warehouse.url: that station is not known. */
 typedef struct JourneySettings {
-    const char *database;  /* conninfo */
-    const char *pipeline;  /* its name, for its slot */
-    const char *warehouse; /* URL with the database */
+    const char *database; /* conninfo */
+    const char *pipeline; /* its name, for its slot */
+    WarehouseSettings warehouse;
 } JourneySettings;
 
 /* NULL: out of memory, or no thread can be made. */

@@ -27,6 +27,7 @@ typedef struct Options {
     const char *listen;
     const char *database;
     const char *password_file;
+    const char *warehouse_password_file;
     const char *web;
     unsigned pool;
 } Options;
@@ -41,6 +42,9 @@ static void print_help(void)
         "  --pipeline NAME      the pipeline that carries the orders, to show when Kafka has them\n"
         "  --warehouse URL      ClickHouse with its database, to show when they are there, such as\n"
         "                       http://127.0.0.1:8123/?database=shop\n"
+        "  --warehouse-user NAME\n"
+        "  --warehouse-password-file FILE\n"
+        "                       user there, and a file whose first line is the password\n"
         "  --busy-day N         orders a second that a page may let simulated shoppers place, 0 to %d (%d)\n"
         "  --web DIR            folder of the built page; without it only the API is served\n"
         "  --pool N             connections to Postgres, 1 to %d (%d)\n"
@@ -66,6 +70,8 @@ static int parse_options(int argc, char **argv, Options *options)
 {
     static const struct option known[] = {{"pipeline", required_argument, NULL, 'n'},
                                           {"warehouse", required_argument, NULL, 'c'},
+                                          {"warehouse-user", required_argument, NULL, 'u'},
+                                          {"warehouse-password-file", required_argument, NULL, 'W'},
                                           {"busy-day", required_argument, NULL, 'b'},
                                           {"listen", required_argument, NULL, 'l'},
                                           {"database", required_argument, NULL, 'd'},
@@ -83,7 +89,13 @@ static int parse_options(int argc, char **argv, Options *options)
             options->journey.pipeline = optarg;
             break;
         case 'c':
-            options->journey.warehouse = optarg;
+            options->journey.warehouse.url = optarg;
+            break;
+        case 'u':
+            options->journey.warehouse.user = optarg;
+            break;
+        case 'W':
+            options->warehouse_password_file = optarg;
             break;
         case 'b':
             if (parse_number(optarg, 0, BUSY_DAY_RATE_MAX, &options->rate_max))
@@ -123,19 +135,27 @@ static int parse_options(int argc, char **argv, Options *options)
     return EXIT_USAGE;
 }
 
+static bool read_password(const char *option, const char *path, char secret[SECRET_BYTES_MAX + 1])
+{
+    char problem[128];
+
+    if (secret_file_read(path, 1, secret, problem, sizeof problem))
+        return true;
+    (void)fprintf(stderr, "walhouse-storefront: %s %s %s\n", option, path, problem);
+    return false;
+}
+
 /* Hands the password to libpq. Before any thread is made, as it goes by the environment. */
 static bool give_password(const char *path)
 {
-    char secret[SECRET_BYTES_MAX + 1], problem[128];
-    bool ok = secret_file_read(path, 1, secret, problem, sizeof problem);
+    char secret[SECRET_BYTES_MAX + 1];
+    bool ok = read_password("--password-file", path, secret);
 
     if (ok && setenv("PGPASSWORD", secret, 1) != 0) {
-        (void)snprintf(problem, sizeof problem, "cannot be handed on: %s", strerror(errno));
+        (void)fprintf(stderr, "walhouse-storefront: the password cannot be set: %s\n", strerror(errno));
         ok = false;
     }
     explicit_bzero(secret, sizeof secret);
-    if (!ok)
-        (void)fprintf(stderr, "walhouse-storefront: --password-file %s %s\n", path, problem);
     return ok;
 }
 
@@ -181,6 +201,7 @@ int main(int argc, char **argv)
     Options options = {.pool = POOL_DEFAULT, .rate_max = RATE_DEFAULT};
     int status = parse_options(argc, argv, &options);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
+    char warehouse_password[SECRET_BYTES_MAX + 1] = "";
     sigset_t stop;
 
     if (status >= 0)
@@ -193,6 +214,11 @@ int main(int argc, char **argv)
     }
     if (options.password_file && !give_password(options.password_file))
         return 1;
+    if (options.warehouse_password_file &&
+        !read_password("--warehouse-password-file", options.warehouse_password_file, warehouse_password))
+        return 1;
+    if (options.warehouse_password_file)
+        options.journey.warehouse.password = warehouse_password;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         (void)fprintf(stderr, "walhouse-storefront: libcurl cannot be set up\n");
         return 1;
@@ -200,5 +226,6 @@ int main(int argc, char **argv)
     options.journey.database = options.database;
     status = serve(&options);
     curl_global_cleanup();
+    explicit_bzero(warehouse_password, sizeof warehouse_password);
     return status;
 }

@@ -52,11 +52,13 @@ static size_t take_header(char *data, size_t size, size_t count, void *context)
     return bytes;
 }
 
-static bool set_up(Warehouse *warehouse, const char *url)
+static bool set_up(Warehouse *warehouse, const WarehouseSettings *settings)
 {
     CURL *curl = warehouse->curl;
 
-    return curl && curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
+    return curl && curl_easy_setopt(curl, CURLOPT_URL, settings->url) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_USERNAME, settings->user) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PASSWORD, settings->password) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
@@ -68,14 +70,14 @@ static bool set_up(Warehouse *warehouse, const char *url)
            curl_easy_setopt(curl, CURLOPT_HEADERDATA, warehouse) == CURLE_OK;
 }
 
-Warehouse *warehouse_open(const char *url)
+Warehouse *warehouse_open(const WarehouseSettings *settings)
 {
     Warehouse *warehouse = calloc(1, sizeof *warehouse);
 
     if (warehouse == NULL)
         return NULL;
     warehouse->curl = curl_easy_init();
-    if (set_up(warehouse, url))
+    if (set_up(warehouse, settings))
         return warehouse;
     warehouse_close(warehouse);
     return NULL;

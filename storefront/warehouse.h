@@ -8,9 +8,14 @@
 
 typedef struct Warehouse Warehouse;
 
-/* url: with the database, such as http://127.0.0.1:8123/?database=shop; copied. NULL: out of memory, or no
- * URL. */
-Warehouse *warehouse_open(const char *url);
+typedef struct WarehouseSettings {
+    const char *url;      /* with the database, such as http://127.0.0.1:8123/?database=shop */
+    const char *user;     /* NULL: the server's default */
+    const char *password; /* NULL: none */
+} WarehouseSettings;
+
+/* The settings are copied. NULL: out of memory, or no URL. */
+Warehouse *warehouse_open(const WarehouseSettings *settings);
 void warehouse_close(Warehouse *warehouse);
 
 /*

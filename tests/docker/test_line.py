@@ -150,15 +150,22 @@ class Stack:
         return self.curl("-u", f"walhouse:{password}", f"http://clickhouse:8123/?database=shop&query={urllib.parse.quote(query)}").strip()
 
     def until_warehouse(self, query, wanted, seconds=60):
+        self.until_found(query, lambda: self.warehouse(query), wanted, seconds)
+
+    def journey(self, order):
+        answer = json.loads(self.curl(f"http://storefront:8081/api/orders/{order}/journey"))
+        return [answer[station]["state"] for station in ("postgres", "kafka", "warehouse")]
+
+    def until_found(self, what, find, wanted, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             try:
-                found = self.warehouse(query)
+                found = find()
             except AssertionError as error:
                 found = str(error)
             if found == wanted:
                 return
-            assert time.monotonic() < deadline, f"{query}: {found}, not {wanted}"
+            assert time.monotonic() < deadline, f"{what}: {found}, not {wanted}"
             time.sleep(0.3)
 
     def order_something(self):
@@ -199,6 +206,7 @@ def test_it_starts_in_the_order_of_the_compose_file(stack):
 def test_an_order_arrives(stack):
     order = stack.order_something()
     stack.until_warehouse(f"SELECT count() FROM orders WHERE id = {order}", "1")
+    stack.until_found("the order's way, as the shop sees it", lambda: stack.journey(order), ["passed"] * 3)
     stack.until_warehouse("SELECT count() FROM products", stack.sql("SELECT count(*) FROM products"))
     page = stack.curl("http://agent:8080/")
     assert "<html" in page and "<html" in stack.curl("http://storefront:8081/")

@@ -1,6 +1,6 @@
 import { describe as group, expect, it } from "vitest";
 import type { OrdersMinute } from "./contract";
-import { bucketsOf, describe, sumMoney } from "./trade";
+import { bucketsOf, describe, rangeFor, sumMoney } from "./trade";
 
 const T0 = 1_800_000_000_000;
 const rows = (count: number, step_ms: number): OrdersMinute[] =>
@@ -22,6 +22,17 @@ group("bucketsOf", () => {
 
   it("knows nothing before the first answer", () => {
     expect(bucketsOf({}, "today", T0)).toBeUndefined();
+  });
+});
+
+group("rangeFor", () => {
+  const quiet = rows(45, 60_000).map((row) => ({ ...row, orders: 0 }));
+  const feed = (list: OrdersMinute[]) => ({ orders_per_minute: { rows: list, received_at_ms: 0 } });
+
+  it("is the quarter while the shop is younger, and the hour then", () => {
+    expect(rangeFor(feed([...quiet, ...rows(15, 60_000)]))).toBe("quarter");
+    expect(rangeFor(feed([...quiet, ...rows(17, 60_000)]))).toBe("hour");
+    expect(rangeFor({})).toBe("hour");
   });
 });
 

@@ -17,6 +17,13 @@ export function queryOf(range: Range): "orders_per_quarter" | "orders_per_minute
   return range === "today" ? "orders_per_quarter" : "orders_per_minute";
 }
 
+// For whoever has not chosen: of a shop that has just opened the quarter, as most of its hour would be empty.
+export function rangeFor(queries: KnownQueries): Range {
+  const rows = queries.orders_per_minute?.rows;
+  const before = rows?.slice(0, -QUARTER_MINUTES);
+  return before === undefined || before.some((row) => row.orders > 0) ? "hour" : "quarter";
+}
+
 // Undefined: not known yet. midnight_ms is the reader's own.
 export function bucketsOf(queries: KnownQueries, range: Range, midnight_ms: number): OrdersMinute[] | undefined {
   const rows = queries[queryOf(range)]?.rows;

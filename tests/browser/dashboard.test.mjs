@@ -5,6 +5,7 @@ import { execFile } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { assertAccessible } from "./axe.mjs";
 import { eventually, launch, openPage, plain, textOf } from "./browser.mjs";
 import { addHistory } from "./history.mjs";
@@ -14,6 +15,7 @@ const TEST_TIMEOUT_MS = 150_000;
 const STACK_TIMEOUT_MS = 240_000;
 const HEAL_MS = 60_000;
 const WAIT_S = 30;
+const TRADE_MS = 420_000; // before the pictures are taken: long enough for what is shown over time, and of the last minutes
 const STATIONS = ["postgres", "publisher", "kafka", "agent", "warehouse"];
 
 let stack;
@@ -98,8 +100,10 @@ describe("dashboard", { timeout: 8 * TEST_TIMEOUT_MS }, () => {
     await dashboard(async (page) => {
       await shows(page, ["orders-total", "revenue-total"], sums("0"));
       const range = ["range-orders", "range-revenue"];
-      await shows(page, range, sums(`${thisMinute} - INTERVAL 59 MINUTE`));
+      assert.ok(await page.getByTestId("range-quarter").isChecked(), "the shop is not open for longer");
       await page.getByTestId("range-hour").focus();
+      await page.keyboard.press("Space");
+      await shows(page, range, sums(`${thisMinute} - INTERVAL 59 MINUTE`));
       await page.keyboard.press("ArrowRight");
       assert.ok(await page.getByTestId("range-quarter").isChecked());
       await shows(page, range, sums(`${thisMinute} - INTERVAL 14 MINUTE`));
@@ -131,8 +135,11 @@ describe("dashboard", { timeout: 8 * TEST_TIMEOUT_MS }, () => {
     });
   });
 
-  it("looks as the README shows it", { timeout: TEST_TIMEOUT_MS, skip: !process.env.UPDATE_SCREENSHOTS }, async () => {
+  it("looks as the README shows it", { timeout: TEST_TIMEOUT_MS + TRADE_MS, skip: !process.env.UPDATE_SCREENSHOTS }, async () => {
     await addHistory(stack);
+    await stack.busyDay({ running: true, rate: 1 });
+    await sleep(TRADE_MS);
+    await stack.busyDay({ running: false });
     await stack.wait(WAIT_S);
     const images = join(tree, "docs/images");
     await mkdir(images, { recursive: true });

@@ -7,8 +7,8 @@ export async function addHistory(stack) {
     ), made AS (
       INSERT INTO orders (customer_id, customer_name, status, total, details, placed_at)
       SELECT gen_random_uuid(), name, 'placed', 0, '{}', moment
-      FROM generate_series(1, 900) AS i, LATERAL (
-        SELECT now() - interval '1 hour' * ((i + 10 * sin(i / 40.0)) / 920.0) AS moment) AS t
+      FROM generate_series(1, 3600) AS i, LATERAL (
+        SELECT now() - interval '1 hour' * ((i + 40 * sin(i / 160.0)) / 3680.0) AS moment) AS t
       JOIN people ON true WHERE people.n = 1 + (i * 5 + i / 7) % 7
       ORDER BY moment
       RETURNING id

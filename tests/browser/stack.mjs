@@ -92,13 +92,21 @@ export class Stack {
   }
 
   // An order by way of the shop's API, as its page would send it.
-  async placeOrder(items, customer = { id: "7b1c6c1e-0d2f-4a52-9d56-8a4f0a3f7f01", name: "Grace Hopper" }) {
-    const answer = await fetch(new URL("/api/orders", this.env.STOREFRONT_URL), {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ customer, items }),
+  placeOrder(items, customer = { id: "7b1c6c1e-0d2f-4a52-9d56-8a4f0a3f7f01", name: "Grace Hopper" }) {
+    return this.#askShop("/api/orders", { customer, items }, 201);
+  }
+
+  busyDay(wanted) {
+    return this.#askShop("/api/busy-day", wanted, 200);
+  }
+
+  async #askShop(path, request, status) {
+    const answer = await fetch(new URL(path, this.env.STOREFRONT_URL), {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request),
       signal: AbortSignal.timeout(QUERY_TIMEOUT_MS),
     });
     const body = await answer.json();
-    if (answer.status !== 201) throw new Error(`order refused: ${answer.status} ${JSON.stringify(body)}`);
+    if (answer.status !== status) throw new Error(`${path} refused: ${answer.status} ${JSON.stringify(body)}`);
     return body;
   }
 }

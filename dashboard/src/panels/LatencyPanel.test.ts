@@ -1,16 +1,22 @@
 import { describe, expect, it } from "vitest";
 import type { LatencyMinute } from "../contract";
-import { sumBuckets, wholeHour } from "./LatencyPanel";
+import { sumBuckets, wholePeriod } from "./LatencyPanel";
 
 const T0 = 1_800_000_000_000;
 const minute = (minute_ms: number, buckets: number[]): LatencyMinute => ({ minute_ms, rows: 1, p50: 1, p95: 2, p99: 3, buckets });
 
-describe("wholeHour", () => {
-  it("has sixty minutes, whatever came", () => {
-    const hour = wholeHour([minute(T0 - 120_000, []), minute(T0, [])], T0 + 30_000);
+describe("wholePeriod", () => {
+  it("has all minutes of the hour, whatever came", () => {
+    const hour = wholePeriod([minute(T0 - 15 * 60_000, []), minute(T0, [])], T0 + 30_000);
     expect(hour).toHaveLength(60);
     expect(hour.at(-1)?.minute_ms).toBe(T0);
-    expect(hour.filter(({ latency }) => latency !== undefined).map(({ minute_ms }) => minute_ms)).toEqual([T0 - 120_000, T0]);
+    expect(hour.filter(({ latency }) => latency !== undefined).map(({ minute_ms }) => minute_ms)).toEqual([T0 - 15 * 60_000, T0]);
+  });
+
+  it("is the last quarter while nothing is older", () => {
+    const quarter = wholePeriod([minute(T0 - 14 * 60_000, [])], T0 + 30_000);
+    expect(quarter).toHaveLength(15);
+    expect(quarter[0]?.minute_ms).toBe(T0 - 14 * 60_000);
   });
 });
 

@@ -33,10 +33,7 @@ export function LatencyPanel({ feed }: { feed: Feed }) {
       ) : (
         <div className="halves">
           <figure>
-            <figcaption>Minute by minute, last hour (logarithmic)</figcaption>
-            <div className="chart low" role="img" aria-label={describeMinutes(history.minutes)} data-testid="latency-over-time">
-              <MinutesChart minutes={history.minutes} now_ms={feed.summary?.generated_at_ms ?? 0} />
-            </div>
+            <MinutesChart minutes={history.minutes} now_ms={feed.summary?.generated_at_ms ?? 0} />
           </figure>
           <Histogram history={history} minutes={history.minutes} />
         </div>
@@ -62,26 +59,36 @@ function describeMinutes(minutes: LatencyMinute[]): string {
 const positive = (value: number | null): number | null => (value === null ? null : Math.max(1, value));
 
 const MINUTE_MS = 60_000;
-const MINUTES = 60;
+const HOUR = 60; // minutes
+const QUARTER = 15;
 
-// All minutes of the hour, so that its axis stays; undefined: no rows in it.
-export function wholeHour(minutes: LatencyMinute[], now_ms: number): { minute_ms: number; latency: LatencyMinute | undefined }[] {
+// All minutes of the hour, so that its axis stays, or of the last quarter while there are no older ones; undefined: no rows
+// in it.
+export function wholePeriod(minutes: LatencyMinute[], now_ms: number): { minute_ms: number; latency: LatencyMinute | undefined }[] {
   const by_time = new Map(minutes.map((minute) => [minute.minute_ms, minute]));
   const last_ms = Math.max(Math.floor(now_ms / MINUTE_MS) * MINUTE_MS, minutes.at(-1)?.minute_ms ?? 0);
-  return Array.from({ length: MINUTES }, (_, i) => {
-    const minute_ms = last_ms - (MINUTES - 1 - i) * MINUTE_MS;
+  const count = minutes.some((minute) => minute.minute_ms <= last_ms - QUARTER * MINUTE_MS) ? HOUR : QUARTER;
+  return Array.from({ length: count }, (_, i) => {
+    const minute_ms = last_ms - (count - 1 - i) * MINUTE_MS;
     return { minute_ms, latency: by_time.get(minute_ms) };
   });
 }
 
 function MinutesChart({ minutes, now_ms }: { minutes: LatencyMinute[]; now_ms: number }) {
-  const hour = useMemo(() => wholeHour(minutes, now_ms), [minutes, now_ms]);
-  const times_ms = useMemo(() => hour.map((minute) => minute.minute_ms), [hour]);
+  const period = useMemo(() => wholePeriod(minutes, now_ms), [minutes, now_ms]);
+  const times_ms = useMemo(() => period.map((minute) => minute.minute_ms), [period]);
   const values = useMemo(
-    () => (["p99", "p95", "p50"] as const).map((name) => hour.map(({ latency }) => positive(latency?.[name] ?? null))),
-    [hour],
+    () => (["p99", "p95", "p50"] as const).map((name) => period.map(({ latency }) => positive(latency?.[name] ?? null))),
+    [period],
   );
-  return <Chart shape={shape} times_ms={times_ms} values={values} />;
+  return (
+    <>
+      <figcaption>Minute by minute, {period.length === HOUR ? "last hour" : `last ${QUARTER} min`} (logarithmic)</figcaption>
+      <div className="chart low" role="img" aria-label={describeMinutes(minutes)} data-testid="latency-over-time">
+        <Chart shape={shape} times_ms={times_ms} values={values} />
+      </div>
+    </>
+  );
 }
 
 export interface Bucket {

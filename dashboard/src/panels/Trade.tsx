@@ -3,7 +3,7 @@ import { useMemo, useState } from "react";
 import type { OrdersMinute } from "../contract";
 import { isMissingTable, type Feed } from "../feed";
 import { formatCount, formatMinute, formatMoney, formatTime } from "../format";
-import { bucketMs, bucketsOf, describe, midnightBefore, queryOf, rangeNames, RANGES, sumMoney, type Range } from "../trade";
+import { bucketMs, bucketsOf, describe, midnightBefore, queryOf, rangeFor, rangeNames, RANGES, sumMoney, type Range } from "../trade";
 import { Chart, type ChartShape } from "./Chart";
 import { Empty, firstLine, Panel, whyNothing } from "./Panel";
 
@@ -27,7 +27,8 @@ function shapeOf(range: Range): ChartShape {
 const shapes: Record<Range, ChartShape> = { today: shapeOf("today"), hour: shapeOf("hour"), quarter: shapeOf("quarter") };
 
 export function Trade({ feed, now_ms }: { feed: Feed; now_ms: number }) {
-  const [range, setRange] = useState<Range>("hour");
+  const [chosen, choose] = useState<Range | null>(null);
+  const range = chosen ?? rangeFor(feed.queries);
   const midnight_ms = midnightBefore(now_ms);
   const buckets = useMemo(() => bucketsOf(feed.queries, range, midnight_ms), [feed.queries, range, midnight_ms]);
   const error = feed.summary?.queries_errors.get(queryOf(range));
@@ -37,7 +38,7 @@ export function Trade({ feed, now_ms }: { feed: Feed; now_ms: number }) {
       title={range === "today" ? "Orders per quarter of an hour" : "Orders per minute"}
       area="trade"
       note={buckets === undefined ? undefined : <TradeSum buckets={buckets} />}
-      tool={<Chooser range={range} choose={setRange} />}
+      tool={<Chooser range={range} choose={choose} />}
     >
       {buckets === undefined ? <Empty>{isMissingTable(error) ? "No orders yet." : whyNothing(feed, error)}</Empty> : (
         <>

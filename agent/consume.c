@@ -50,19 +50,24 @@ static bool set_group_id(Consumer *consumer, rd_kafka_conf_t *conf, Error *error
     return kafka_conf_set(conf, "group.id", group, error);
 }
 
+/* What is fetched of a partition is compressed, and decompressed at once, into as much as 255 times its size.
+ */
+static long long partition_fetch_bytes(long long queue_bytes)
+{
+    long long bytes = queue_bytes / 32;
+
+    if (bytes < PARTITION_FETCH_BYTES_MIN)
+        return PARTITION_FETCH_BYTES_MIN;
+    return bytes < PARTITION_FETCH_BYTES_MAX ? bytes : PARTITION_FETCH_BYTES_MAX;
+}
+
 static bool configure_group(Consumer *consumer, rd_kafka_conf_t *conf, Error *error)
 {
     char kbytes[32], bytes[32], partition_bytes[32];
     const Config *config = consumer->config;
     long long fetch_bytes = config->kafka_queue_kbytes * 1024LL;
-    /* These are compressed, and all of them are decompressed at once, into as much as 255 times their size.
-     */
-    long long partition = fetch_bytes / 32;
 
-    partition = partition < PARTITION_FETCH_BYTES_MIN   ? PARTITION_FETCH_BYTES_MIN
-                : partition > PARTITION_FETCH_BYTES_MAX ? PARTITION_FETCH_BYTES_MAX
-                                                        : partition;
-    (void)snprintf(partition_bytes, sizeof partition_bytes, "%lld", partition);
+    (void)snprintf(partition_bytes, sizeof partition_bytes, "%lld", partition_fetch_bytes(fetch_bytes));
     /* What one broker sends at once comes on top of the queue; a message that is larger comes alone. */
     (void)snprintf(bytes, sizeof bytes, "%lld",
                    fetch_bytes < FETCH_BYTES_MAX ? fetch_bytes : FETCH_BYTES_MAX);
@@ -403,6 +408,14 @@ void consumer_resume(Consumer *consumer, const char *topic, int32_t partition)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+bool consumer_pause_as_all(Consumer *consumer, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t code = consumer->all_paused ? rd_kafka_pause_partitions(consumer->group, list)
+                                                    : rd_kafka_resume_partitions(consumer->group, list);
+
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 void consumer_pause_all(Consumer *consumer, bool pause)
 {
     rd_kafka_topic_partition_list_t *assigned = NULL;
@@ -410,9 +423,6 @@ void consumer_pause_all(Consumer *consumer, bool pause)
     consumer->all_paused = pause;
     if (rd_kafka_assignment(consumer->group, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
-    if (pause)
-        (void)rd_kafka_pause_partitions(consumer->group, assigned);
-    else
-        (void)rd_kafka_resume_partitions(consumer->group, assigned);
+    (void)consumer_pause_as_all(consumer, assigned);
     rd_kafka_topic_partition_list_destroy(assigned);
 }

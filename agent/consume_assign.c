@@ -170,8 +170,8 @@ static void assign(Consumer *consumer, rd_kafka_topic_partition_list_t *partitio
         rd_kafka_error_destroy(failure);
     }
     /* librdkafka keeps it in mind where a partition was paused before it went to another. */
-    (void)rd_kafka_resume_partitions(consumer->group, partitions);
-    (void)rd_kafka_pause_partitions(consumer->group, consumer->all_paused ? partitions : waiting);
+    (void)consumer_pause_as_all(consumer, partitions);
+    (void)rd_kafka_pause_partitions(consumer->group, waiting);
     rd_kafka_topic_partition_list_destroy(waiting);
     free(starts);
 }
@@ -220,10 +220,8 @@ static bool replace(Consumer *consumer, rd_kafka_topic_partition_list_t *list)
 
     if (failure == NULL)
         failure = rd_kafka_incremental_assign(consumer->group, list);
-    if (failure == NULL && consumer->all_paused)
-        return rd_kafka_pause_partitions(consumer->group, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
     if (failure == NULL)
-        return rd_kafka_resume_partitions(consumer->group, list) == RD_KAFKA_RESP_ERR_NO_ERROR;
+        return consumer_pause_as_all(consumer, list);
     log_warning("Kafka: cannot go to other offsets: %s", rd_kafka_error_string(failure));
     rd_kafka_error_destroy(failure);
     return false;

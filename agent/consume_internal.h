@@ -77,6 +77,9 @@ rd_kafka_topic_partition_list_t *consumer_list_topics(Consumer *consumer, bool w
 /* A list of one partition; the caller destroys it. */
 rd_kafka_topic_partition_list_t *consumer_list_one(const char *topic, int32_t partition, int64_t offset);
 
+/* Pauses the partitions while all are paused, else resumes them. false: librdkafka refused. */
+bool consumer_pause_as_all(Consumer *consumer, rd_kafka_topic_partition_list_t *list);
+
 /* The end of the schema topic, 0 where it does not exist yet; -1: Kafka did not answer. Any thread may ask.
  */
 int64_t consumer_schema_end(Consumer *consumer, int timeout_ms);

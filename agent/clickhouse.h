@@ -43,7 +43,9 @@ Status clickhouse_insert(ClickHouse *client, const char *sql, const void *data, 
  * STATUS_RETRY. */
 void clickhouse_cancel(ClickHouse *client);
 
-/* ClickHouse's exception code of the last request, 0 for none. */
+/* ClickHouse's exception code of the last request, 0 for none; and those of what is not there (yet). */
+#define CLICKHOUSE_UNKNOWN_TABLE    60
+#define CLICKHOUSE_UNKNOWN_DATABASE 81
 int clickhouse_exception_code(const ClickHouse *client);
 /* What was wrong with the last request. */
 Fault clickhouse_fault(const ClickHouse *client);

@@ -11,8 +11,6 @@
 #define QUERY_ROWS_MAX     10000
 
 /* ClickHouse's exception codes (src/Common/ErrorCodes.cpp). */
-#define UNKNOWN_TABLE    60
-#define UNKNOWN_DATABASE 81
 
 /* ---- asking the warehouse ---- */
 
@@ -56,7 +54,7 @@ Status dashboard_ask_own(Dashboard *d, Text *sql, json_t **rows, Error *error)
     Status status = dashboard_ask(d, sql, rows, error);
     int code = status == STATUS_OK ? 0 : clickhouse_exception_code(d->summary.client);
 
-    if (code != UNKNOWN_TABLE && code != UNKNOWN_DATABASE)
+    if (code != CLICKHOUSE_UNKNOWN_TABLE && code != CLICKHOUSE_UNKNOWN_DATABASE)
         return status;
     *rows = json_array();
     return *rows ? STATUS_OK : status_fail(error, STATUS_RETRY, "out of memory");
@@ -97,11 +95,11 @@ static void add_uncounted(void *context, const TableSchema *table)
     const WhSlice *name = &table->schema.table_name;
 
     if (!is_listed(tables, table))
-        (void)json_array_append_new(tables,
-                                    json_pack("{s:s%, s:s%, s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "schema",
-                                              schema->data, schema->size, "table", name->data, name->size,
-                                              "source_rows", "exact", "source_lsn", "source_taken_at_ms",
-                                              "warehouse_rows", "warehouse_measured_at_ms", "difference"));
+        (void)json_array_append_new(
+            tables, json_pack("{s:s%, s:s%, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "schema", schema->data,
+                              schema->size, "table", name->data, name->size, "source_rows", "exact",
+                              "source_lsn", "source_taken_at_ms", "warehouse_rows", "warehouse_newer",
+                              "warehouse_measured_at_ms", "difference"));
 }
 
 Status dashboard_tables(Dashboard *d, json_t **tables, Error *error)
@@ -109,7 +107,7 @@ Status dashboard_tables(Dashboard *d, json_t **tables, Error *error)
     /* The newest counts are one event's: a table that it does not name is gone. */
     static const char sql[] =
         "SELECT schema, table, source_rows, exact, source_lsn, "
-        "toUnixTimestamp64Milli(source_taken_at) AS source_taken_at_ms, warehouse_rows, "
+        "toUnixTimestamp64Milli(source_taken_at) AS source_taken_at_ms, warehouse_rows, warehouse_newer, "
         "toUnixTimestamp64Milli(warehouse_measured_at) AS warehouse_measured_at_ms, "
         "warehouse_rows - source_rows AS difference FROM `_walhouse_statistics` "
         "WHERE source_taken_at = (SELECT max(source_taken_at) FROM `_walhouse_statistics`) "

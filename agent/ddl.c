@@ -167,9 +167,10 @@ Status ddl_ensure_system(ClickHouse *client, const Config *config, Error *error)
         "CREATE TABLE IF NOT EXISTS `_walhouse_statistics` (schema String, table String, source_rows Int64, "
         "exact Bool, "
         "source_lsn String, source_taken_at DateTime64(6, 'UTC'), warehouse_rows Int64, "
-        "warehouse_measured_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "warehouse_measured_at DateTime64(6, 'UTC') DEFAULT now64(6), warehouse_newer Int64) "
         "ENGINE = MergeTree ORDER BY (schema, table, source_taken_at) TTL toDateTime(source_taken_at) + "
         "INTERVAL 7 DAY",
+        "ALTER TABLE `_walhouse_statistics` ADD COLUMN IF NOT EXISTS warehouse_newer Int64",
     };
     Status status = ensure_database(client, config, error);
 

@@ -12,8 +12,6 @@
 
 /* ClickHouse's exception codes (src/Common/ErrorCodes.cpp). */
 #define UNKNOWN_IDENTIFIER 47
-#define UNKNOWN_TABLE      60
-#define UNKNOWN_DATABASE   81
 
 /* ---- letters ---- */
 
@@ -201,8 +199,8 @@ static void read_states(DlqSelection *selection, ClickHouse *client)
     int code = status == STATUS_OK ? 0 : clickhouse_exception_code(client);
 
     /* No mirror, or one of a version that knew no states. */
-    selection->states_known = status == STATUS_OK || code == UNKNOWN_TABLE || code == UNKNOWN_DATABASE ||
-                              code == UNKNOWN_IDENTIFIER;
+    selection->states_known = status == STATUS_OK || code == CLICKHOUSE_UNKNOWN_TABLE ||
+                              code == CLICKHOUSE_UNKNOWN_DATABASE || code == UNKNOWN_IDENTIFIER;
     while (status == STATUS_OK && begin < size) {
         const char *newline = memchr(body + begin, '\n', size - begin);
         size_t end = newline ? (size_t)(newline - body) : size;

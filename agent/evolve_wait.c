@@ -11,8 +11,6 @@
 #include "agent/truncate.h"
 #include "lib/log.h"
 
-#define UNKNOWN_TABLE 60 /* ClickHouse's code */
-
 static Waiting *find_waiting(Evolve *evolve, const TableSchema *table)
 {
     for (size_t i = 0; i < evolve->waiting_count; i++)
@@ -58,7 +56,7 @@ static Status newest_shown(Evolve *evolve, const CatalogRow *shown, Version *new
                                 strcmp(shown->database, evolve->config->clickhouse_database) != 0};
     Status status = truncate_newest(evolve->client, &storage, newest, error);
 
-    *gone = clickhouse_exception_code(evolve->client) == UNKNOWN_TABLE;
+    *gone = clickhouse_exception_code(evolve->client) == CLICKHOUSE_UNKNOWN_TABLE;
     return *gone ? STATUS_OK : status;
 }
 

@@ -12,10 +12,8 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define ASK_TIMEOUT_S    5
-#define WATCH_EVERY_MS   5000 /* the warehouse, while it may still lose something */
-#define UNKNOWN_TABLE    60
-#define UNKNOWN_DATABASE 81
+#define ASK_TIMEOUT_S  5
+#define WATCH_EVERY_MS 5000 /* the warehouse, while it may still lose something */
 
 /* ---- what the warehouse says ---- */
 
@@ -85,7 +83,7 @@ static Status ask_rows(Recovery *r, Answer *answer, Error *error)
     if (status == STATUS_OK)
         return parse_rows(body, size, answer, error);
     code = clickhouse_exception_code(r->client);
-    return code == UNKNOWN_TABLE || code == UNKNOWN_DATABASE ? STATUS_OK : STATUS_RETRY;
+    return code == CLICKHOUSE_UNKNOWN_TABLE || code == CLICKHOUSE_UNKNOWN_DATABASE ? STATUS_OK : STATUS_RETRY;
 }
 
 static Status ask_server(Recovery *r, Server *server, Error *error)

@@ -21,7 +21,6 @@
 #define GAP_CODE      "gap"
 #define LOOK_EVERY_MS 2000
 #define ASK_AGAIN_MS  30000
-#define UNKNOWN_TABLE 60
 
 static const char way_out[] =
     "a snapshot is asked for, and fills the table again; see walhouse.snapshot_status";
@@ -206,7 +205,7 @@ static Status ask_floor(Recovery *r, const TableSchema *table, Version *floor, E
 {
     Status status = truncate_whole(r->client, &table->target, floor, error);
 
-    return clickhouse_exception_code(r->client) == UNKNOWN_TABLE ? STATUS_OK : status;
+    return clickhouse_exception_code(r->client) == CLICKHOUSE_UNKNOWN_TABLE ? STATUS_OK : status;
 }
 
 static void open_gap(Recovery *r, const TableSchema *table, Version floor)

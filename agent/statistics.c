@@ -11,6 +11,7 @@
 
 #include "agent/clickhouse.h"
 #include "agent/text.h"
+#include "agent/version.h"
 #include "lib/log.h"
 
 #define EVENT_BYTES_MAX (4u << 20)
@@ -29,59 +30,149 @@ struct Statistics {
     atomic_bool stop;
 };
 
+/* Of one event. */
+typedef struct Sample {
+    const char *lsn_text;
+    bool settled; /* the source's counts hold what was committed before the LSN, and nothing else */
+    int64_t taken_at_us;
+    Version version; /* the lowest that an event has that was committed after it; 0: not known */
+} Sample;
+
+typedef struct Counts {
+    int64_t rows;
+    int64_t newer; /* changes among them that the source had not counted yet */
+} Counts;
+
 /* Looks for a table by its Postgres name. */
 typedef struct Search {
     const char *schema;
     const char *table;
-    Text view; /* found: its name, quoted */
+    Text view;  /* found: its name, quoted */
+    Text where; /* and the condition that finds its row in _walhouse_tables */
 } Search;
 
 static void compare_table(void *context, const TableSchema *table)
 {
     Search *search = context;
+    const Target *target = &table->target;
 
-    if (search->view.size == 0 && wh_slice_equals(table->schema.schema_name, search->schema) &&
-        wh_slice_equals(table->schema.table_name, search->table))
-        target_append_view(&search->view, &table->target);
+    if (search->view.size > 0 || !wh_slice_equals(table->schema.schema_name, search->schema) ||
+        !wh_slice_equals(table->schema.table_name, search->table))
+        return;
+    target_append_view(&search->view, target);
+    text_appendf(&search->where, "database = ");
+    text_append_literal(&search->where, target->database, strlen(target->database));
+    text_appendf(&search->where, " AND view = ");
+    text_append_literal(&search->where, target->view_name, strlen(target->view_name));
 }
 
-/* The rows of a table's view; 0 where there is none yet. */
-static Status count_view(Statistics *s, const char *schema, const char *table, int64_t *rows, Error *error)
+/* The first column of the answer's first row; 0 where there is no such table yet. */
+static Status ask_number(Statistics *s, const Text *sql, int64_t *number, Error *error)
 {
-    Search search = {.schema = schema, .table = table};
+    const char *body;
+    Status status = sql->failed ? status_fail(error, STATUS_RETRY, "out of memory")
+                                : clickhouse_query(s->client, NULL, sql->data, &body, NULL, error);
+
+    *number = 0;
+    if (status == STATUS_OK)
+        *number = strtoll(body, NULL, 10);
+    else if (clickhouse_exception_code(s->client) == CLICKHOUSE_UNKNOWN_TABLE)
+        status = STATUS_OK;
+    return status;
+}
+
+/* The storage table that the view shows, quoted, into *name; nothing where it shows none yet. */
+static Status find_storage(Statistics *s, const Search *search, Text *name, Error *error)
+{
     Text sql = {0};
     const char *body;
     Status status;
 
-    *rows = 0;
-    registry_each_table(s->registry, compare_table, &search);
-    if (search.view.size == 0)
-        return STATUS_OK;
-    text_appendf(&sql, "SELECT count() FROM ");
-    text_append(&sql, search.view.data, search.view.size);
-    status = sql.failed || search.view.failed
+    text_appendf(&sql, "SELECT database, storage FROM `_walhouse_tables` FINAL WHERE ");
+    text_append(&sql, search->where.data, search->where.size);
+    text_appendf(&sql, " ORDER BY version DESC LIMIT 1 FORMAT JSONCompactEachRow");
+    status = sql.failed || search->where.failed
                  ? status_fail(error, STATUS_RETRY, "out of memory")
                  : clickhouse_query(s->client, NULL, sql.data, &body, NULL, error);
-    if (status == STATUS_OK)
-        *rows = strtoll(body, NULL, 10);
-    else if (clickhouse_exception_code(s->client) == 60) /* UNKNOWN_TABLE: nothing was loaded yet */
-        status = STATUS_OK;
+    if (status == STATUS_OK && body[0] != '\0') {
+        json_t *row = json_loads(body, 0, NULL);
+
+        for (size_t i = 0; i < 2; i++) {
+            const char *part = json_string_value(json_array_get(row, i));
+
+            text_appendf(name, i ? "." : "");
+            text_append_identifier(name, part ? part : "", part ? strlen(part) : 0);
+        }
+        json_decref(row);
+    }
     text_free(&sql);
-    text_free(&search.view);
     return status;
 }
 
-static Status add_row(Statistics *s, Text *sql, json_t *table, const char *lsn, int64_t taken_at,
-                      Error *error)
+/*
+ * Changes that were loaded and committed after the source's count: rows of the storage table, replaced and
+ * deleted ones as well, so there may be more of them than rows of the view that are newer. The index of
+ * _loaded_time makes it cheap; the clocks of Postgres and ClickHouse may differ by an hour.
+ */
+static Status count_newer(Statistics *s, const Search *search, const Sample *sample, int64_t *newer,
+                          Error *error)
+{
+    char version[VERSION_DIGITS_MAX + 1];
+    Text storage = {0}, sql = {0};
+    Status status = find_storage(s, search, &storage, error);
+
+    *newer = 0;
+    if (status == STATUS_OK && storage.size > 0) {
+        version_print(sample->version, version);
+        text_appendf(&sql, "SELECT count() FROM ");
+        text_append(&sql, storage.data, storage.size);
+        text_appendf(&sql,
+                     " WHERE `_version` >= toUInt128('%s') AND `_loaded_time` >= "
+                     "fromUnixTimestamp64Micro(%" PRId64 ", 'UTC') - INTERVAL 1 HOUR",
+                     version, sample->taken_at_us);
+        status = ask_number(s, &sql, newer, error);
+    }
+    text_free(&storage);
+    text_free(&sql);
+    return status;
+}
+
+/* The rows of a table's view; 0 where there is none yet. What is newer is counted afterwards, so that nothing
+ * which comes in between is counted as a row alone. */
+static Status count_table(Statistics *s, const char *schema, const char *table, const Sample *sample,
+                          Counts *counts, Error *error)
+{
+    Search search = {.schema = schema, .table = table};
+    Text sql = {0};
+    Status status = STATUS_OK;
+
+    *counts = (Counts){.rows = 0};
+    registry_each_table(s->registry, compare_table, &search);
+    if (search.view.size > 0) {
+        text_appendf(&sql, "SELECT count() FROM ");
+        text_append(&sql, search.view.data, search.view.size);
+        sql.failed = sql.failed || search.view.failed;
+        status = ask_number(s, &sql, &counts->rows, error);
+    }
+    if (status == STATUS_OK && search.view.size > 0 && sample->version > 0)
+        status = count_newer(s, &search, sample, &counts->newer, error);
+    text_free(&sql);
+    text_free(&search.view);
+    text_free(&search.where);
+    return status;
+}
+
+static Status add_row(Statistics *s, Text *sql, json_t *table, const Sample *sample, Error *error)
 {
     const char *schema = json_string_value(json_object_get(table, "schema"));
     const char *name = json_string_value(json_object_get(table, "table"));
-    int64_t rows = 0;
+    bool exact = sample->settled && json_is_true(json_object_get(table, "exact"));
+    Counts counts;
     Status status;
 
     if (schema == NULL || name == NULL || !json_is_integer(json_object_get(table, "rows")))
         return status_fail(error, STATUS_REJECT, "a table of source_statistics lacks schema, table or rows");
-    status = count_view(s, schema, name, &rows, error);
+    status = count_table(s, schema, name, sample, &counts, error);
     if (status != STATUS_OK)
         return status;
     text_appendf(sql, "%s(", sql->size > 0 && sql->data[sql->size - 1] == ')' ? ", " : "");
@@ -89,31 +180,51 @@ static Status add_row(Statistics *s, Text *sql, json_t *table, const char *lsn, 
     text_appendf(sql, ", ");
     text_append_literal(sql, name, strlen(name));
     text_appendf(sql, ", %" PRId64 ", %s, ", (int64_t)json_integer_value(json_object_get(table, "rows")),
-                 json_is_true(json_object_get(table, "exact")) ? "true" : "false");
-    text_append_literal(sql, lsn, strlen(lsn));
-    text_appendf(sql, ", fromUnixTimestamp64Micro(%" PRId64 ", 'UTC'), %" PRId64 ")", taken_at, rows);
+                 exact ? "true" : "false");
+    text_append_literal(sql, sample->lsn_text, strlen(sample->lsn_text));
+    text_appendf(sql, ", fromUnixTimestamp64Micro(%" PRId64 ", 'UTC'), %" PRId64 ", %" PRId64 ")",
+                 sample->taken_at_us, counts.rows, counts.newer);
+    return STATUS_OK;
+}
+
+/* A publisher before 0.2.0 names no epoch, and counts without looking who commits. */
+static Status read_sample(const json_t *event, Sample *sample, Error *error)
+{
+    const json_t *epoch = json_object_get(event, "epoch");
+    uint64_t lsn = 0;
+    uint32_t high, low;
+
+    *sample = (Sample){.lsn_text = json_string_value(json_object_get(event, "lsn")),
+                       .settled = json_is_true(json_object_get(event, "settled")),
+                       .taken_at_us = (int64_t)json_integer_value(json_object_get(event, "taken_at"))};
+    if (sample->lsn_text == NULL || sscanf(sample->lsn_text, "%" SCNx32 "/%" SCNx32, &high, &low) != 2 ||
+        sample->taken_at_us <= 0)
+        return status_fail(error, STATUS_REJECT, "source_statistics lack lsn or taken_at");
+    lsn = (uint64_t)high << 32 | low;
+    if (json_is_integer(epoch))
+        sample->version = version_of(
+            &(WhEvent){.epoch = (uint16_t)json_integer_value(epoch), .commit_lsn = lsn, .ordinal = 0});
     return STATUS_OK;
 }
 
 static Status record(Statistics *s, json_t *event, Error *error)
 {
-    const char *lsn = json_string_value(json_object_get(event, "lsn"));
     json_t *tables = json_object_get(event, "tables");
-    int64_t taken_at = (int64_t)json_integer_value(json_object_get(event, "taken_at"));
+    Sample sample;
     Text sql = {0};
-    Status status;
+    Status status = read_sample(event, &sample, error);
 
-    if (lsn == NULL || !json_is_array(tables) || taken_at <= 0)
-        return status_fail(error, STATUS_REJECT, "source_statistics lack lsn, taken_at or tables");
-    if (json_array_size(tables) == 0)
-        return STATUS_OK;
+    if (status == STATUS_OK && !json_is_array(tables))
+        status = status_fail(error, STATUS_REJECT, "source_statistics lack tables");
+    if (status != STATUS_OK || json_array_size(tables) == 0)
+        return status;
     status = consumer_wait_loaded(s->consumer, LOADED_WAIT_MS, &s->stop, error);
     text_appendf(
         &sql,
         "INSERT INTO `_walhouse_statistics` (schema, table, source_rows, exact, source_lsn, source_taken_at, "
-        "warehouse_rows) VALUES ");
+        "warehouse_rows, warehouse_newer) VALUES ");
     for (size_t i = 0; i < json_array_size(tables) && status == STATUS_OK; i++)
-        status = add_row(s, &sql, json_array_get(tables, i), lsn, taken_at, error);
+        status = add_row(s, &sql, json_array_get(tables, i), &sample, error);
     if (status == STATUS_OK && sql.failed)
         status = status_fail(error, STATUS_RETRY, "out of memory");
     if (status == STATUS_OK)

@@ -27,11 +27,12 @@ export interface TableCounts {
   schema: string;
   table: string;
   source_rows: number | null;
-  exact: boolean | null; // false: source_rows is the planner's estimate
+  exact: boolean | null; // false: source_rows is the planner's estimate, or was counted while somebody committed
   source_lsn: string | null;
   source_taken_at_ms: number | null;
   warehouse_rows: number | null;
   warehouse_measured_at_ms: number | null;
+  warehouse_newer: number | null; // changes in the warehouse that the source had not counted yet
   difference: number | null;
 }
 
@@ -221,6 +222,7 @@ const readTable = object<TableCounts>({
   source_taken_at_ms: nullable(integer),
   warehouse_rows: nullable(count),
   warehouse_measured_at_ms: nullable(integer),
+  warehouse_newer: nullable(integer),
   difference: nullable(integer),
 });
 

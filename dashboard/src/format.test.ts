@@ -24,9 +24,13 @@ describe("formatCount and formatDifference", () => {
   it("groups digits", () => expect(formatCount(1203344)).toBe("1,203,344"));
   it("shows what is not known as such", () => expect(formatCount(null)).toBe("–"));
   it("names the side that lacks rows", () => {
-    expect(formatDifference(7, 7)).toBe("equal");
-    expect(formatDifference(2000, 7)).toBe("1,993 missing");
-    expect(formatDifference(7, 9)).toBe("2 too many");
+    expect(formatDifference(7, 7, 0)).toBe("equal");
+    expect(formatDifference(2000, 7, 0)).toBe("1,993 missing");
+    expect(formatDifference(7, 9, 1)).toBe("2 too many");
+  });
+  it("tells what newer changes explain from what is wrong", () => {
+    expect(formatDifference(7, 9, 2)).toBe("2 more since");
+    expect(formatDifference(9, 7, 3)).toBe("2 fewer since");
   });
 });
 

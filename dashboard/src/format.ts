@@ -21,8 +21,14 @@ export function formatMoney(value: string | null): string {
 }
 
 // In words, because a sign would leave open which side is meant.
-export function formatDifference(source_rows: number, warehouse_rows: number): string {
+// newer: changes that came to the warehouse and that the source had not counted yet. What they explain is no fault.
+export function formatDifference(source_rows: number, warehouse_rows: number, newer: number): string {
   if (source_rows === warehouse_rows) return "equal";
+  if (Math.abs(warehouse_rows - source_rows) <= newer) {
+    return source_rows > warehouse_rows
+      ? `${grouped.format(source_rows - warehouse_rows)} fewer since`
+      : `${grouped.format(warehouse_rows - source_rows)} more since`;
+  }
   return source_rows > warehouse_rows
     ? `${grouped.format(source_rows - warehouse_rows)} missing`
     : `${grouped.format(warehouse_rows - source_rows)} too many`;

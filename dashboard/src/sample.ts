@@ -9,11 +9,11 @@ export function sampleAnswer(): Record<string, unknown> {
       {
         schema: "public", table: "orders", source_rows: 1200, exact: true, source_lsn: "0/3A81F2C8",
         source_taken_at_ms: GENERATED_AT_MS - 2300, warehouse_rows: 1200, warehouse_measured_at_ms: GENERATED_AT_MS - 1200,
-        difference: 0,
+        warehouse_newer: 0, difference: 0,
       },
       {
         schema: "audit", table: "log", source_rows: null, exact: null, source_lsn: null, source_taken_at_ms: null,
-        warehouse_rows: null, warehouse_measured_at_ms: null, difference: null,
+        warehouse_rows: null, warehouse_measured_at_ms: null, warehouse_newer: null, difference: null,
       },
     ],
     latency_ms: { window_s: 300, rows: 912, p50: 31.2, p95: 74.9, p99: 131.4 },

@@ -63,14 +63,16 @@ void control_put_heartbeat(WhWriter *w, const ControlHeartbeat *heartbeat)
     control_put_raw(w, "}");
 }
 
-void control_put_statistics_head(WhWriter *w, const char *pipeline, uint64_t lsn, int64_t taken_at_us)
+void control_put_statistics_head(WhWriter *w, const ControlStatistics *statistics)
 {
     control_put_raw(w, "{\"kind\": \"source_statistics\", \"pipeline\": ");
-    control_put_string(w, pipeline);
+    control_put_string(w, statistics->pipeline);
+    control_put_raw(w, ", \"epoch\": ");
+    control_put_number(w, statistics->epoch);
     control_put_raw(w, ", \"lsn\": ");
-    control_put_lsn(w, lsn);
+    control_put_lsn(w, statistics->lsn);
     control_put_raw(w, ", \"taken_at\": ");
-    control_put_number(w, taken_at_us);
+    control_put_number(w, statistics->taken_at_us);
     control_put_raw(w, ", \"tables\": [");
 }
 
@@ -86,9 +88,9 @@ void control_put_statistics_table(WhWriter *w, bool first, const char *schema, c
     control_put_raw(w, exact ? ", \"exact\": true}" : ", \"exact\": false}");
 }
 
-void control_put_statistics_end(WhWriter *w)
+void control_put_statistics_end(WhWriter *w, bool settled)
 {
-    control_put_raw(w, "]}");
+    control_put_raw(w, settled ? "], \"settled\": true}" : "], \"settled\": false}");
 }
 
 void control_put_snapshot(WhWriter *w, const ControlSnapshot *snapshot)

@@ -30,11 +30,21 @@ typedef struct ControlHeartbeat {
 
 void control_put_heartbeat(WhWriter *w, const ControlHeartbeat *heartbeat);
 
-/* {"kind":…, "pipeline":…, "lsn":…, "taken_at":…, "tables":[ — then tables one by one, then the end. */
-void control_put_statistics_head(WhWriter *w, const char *pipeline, uint64_t lsn, int64_t taken_at_us);
+typedef struct ControlStatistics {
+    const char *pipeline;
+    int64_t epoch;
+    uint64_t lsn;
+    int64_t taken_at_us;
+} ControlStatistics;
+
+/*
+ * {"kind":…, "pipeline":…, "epoch":…, "lsn":…, "taken_at":…, "tables":[ — then tables one by one, then the
+ * end. settled: the counts hold what was committed before the LSN, and nothing else.
+ */
+void control_put_statistics_head(WhWriter *w, const ControlStatistics *statistics);
 void control_put_statistics_table(WhWriter *w, bool first, const char *schema, const char *table,
                                   int64_t rows, bool exact);
-void control_put_statistics_end(WhWriter *w);
+void control_put_statistics_end(WhWriter *w, bool settled);
 
 /* How far a snapshot is. It always fits in CONTROL_SNAPSHOT_BYTES_MAX bytes. */
 #define CONTROL_SNAPSHOT_BYTES_MAX 8192

@@ -46,15 +46,18 @@ static void statistics_are_as_documented(void **state)
     WhWriter w = wh_writer(bytes, sizeof bytes);
 
     (void)state;
-    control_put_statistics_head(&w, "shop", UINT64_C(0x500000010), 5);
+    control_put_statistics_head(
+        &w,
+        &(ControlStatistics){.pipeline = "shop", .epoch = 2, .lsn = UINT64_C(0x500000010), .taken_at_us = 5});
     control_put_statistics_table(&w, true, "public", "orders", 1234, true);
     control_put_statistics_table(&w, false, "odd \"one\"\\", "tab\there", 5000000, false);
-    control_put_statistics_end(&w);
+    control_put_statistics_end(&w, true);
     assert_text(
-        &w, "{\"kind\": \"source_statistics\", \"pipeline\": \"shop\", \"lsn\": \"5/10\", \"taken_at\": 5, "
+        &w, "{\"kind\": \"source_statistics\", \"pipeline\": \"shop\", \"epoch\": 2, \"lsn\": \"5/10\", "
+            "\"taken_at\": 5, "
             "\"tables\": [{\"schema\": \"public\", \"table\": \"orders\", \"rows\": 1234, \"exact\": true}, "
             "{\"schema\": \"odd \\\"one\\\"\\\\\", \"table\": \"tab\\u0009here\", \"rows\": 5000000, "
-            "\"exact\": false}]}");
+            "\"exact\": false}], \"settled\": true}");
 }
 
 static void what_does_not_fit_is_said(void **state)

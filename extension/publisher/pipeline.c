@@ -56,6 +56,7 @@ static void take_settings(Pipeline *p, const Options *o)
                                                   .pipeline = o->pipeline,
                                                   .publication = o->publication,
                                                   .slot = o->slot,
+                                                  .epoch = o->epoch,
                                                   .interval_s = (int)o->statistics_interval_s};
     p->snapshot_settings = (SnapshotSettings){.conninfo = o->conninfo,
                                               .pipeline = o->pipeline,

@@ -16,6 +16,8 @@
 #define SAMPLE_TIMEOUT_MS    10000
 #define STATEMENT_TIMEOUT_MS "5000"
 #define REST_FACTOR          9
+/* To find a moment at which nobody commits: two short questions each. */
+#define TRIES_MAX 30
 /* WAL pages are of this size unless Postgres was built otherwise, and begin with a head of up to 40 bytes. */
 #define WAL_PAGE_BYTES      8192
 #define WAL_PAGE_HEAD_BYTES 40
@@ -130,20 +132,31 @@ static void ask(Statistics *s, const char *query, StatisticsState state, int64_t
 
 static void ask_for_tables(Statistics *s, int64_t now_ms)
 {
-    char query[2048 + 256];
+    char query[2048];
     char *name =
         PQescapeLiteral(s->sql.connection, s->settings->publication, strlen(s->settings->publication));
     const char *filter =
         PQserverVersion(s->sql.connection) >= 150000 ? "coalesce(p.rowfilter, '')" : "''::text";
-    int length = name ? snprintf(query, sizeof query, "BEGIN; ") : -1;
+    int length = name ? snprintf(query, sizeof query, listing_query, filter, name) : -1;
 
-    if (length > 0)
-        length += snprintf(query + length, sizeof query - (size_t)length, listing_query, filter, name);
     PQfreemem(name);
     if (length < 0 || (size_t)length >= sizeof query)
         give_up(s, "the publication's name is too long", now_ms);
     else
         ask(s, query, STATISTICS_LISTING, now_ms);
+}
+
+static void finish(Statistics *s, int64_t now_ms)
+{
+    control_put_statistics_end(&s->writer, s->settled);
+    end_connection(s);
+    if (s->writer.full) {
+        give_up(s, "the publication has too many tables for one control event", now_ms);
+        return;
+    }
+    s->last_error[0] = '\0';
+    s->state = STATISTICS_READY;
+    rest(s, now_ms);
 }
 
 /* Writes the tables that are only estimated, and asks for the next one that is to be counted. */
@@ -169,39 +182,84 @@ static void count_next(Statistics *s, int64_t now_ms)
             ask(s, query, STATISTICS_COUNTING, now_ms);
         return;
     }
-    control_put_statistics_end(&s->writer);
-    end_connection(s);
-    if (s->writer.full) {
-        give_up(s, "the publication has too many tables for one control event", now_ms);
-        return;
-    }
-    s->last_error[0] = '\0';
-    s->state = STATISTICS_READY;
-    rest(s, now_ms);
+    finish(s, now_ms);
 }
 
-/* Where the server is, and how much WAL our slot keeps. Names of slots need no quoting. */
-static void ask_lsn(Statistics *s, int64_t now_ms)
+/* The subquery names the position, so that it is asked after it. */
+#define LOCATING_QUERY                                                                                       \
+    "SELECT lsn, NOT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'transactionid' "              \
+    "AND lsn IS NOT NULL) FROM pg_catalog.pg_current_wal_insert_lsn() AS lsn"
+
+/*
+ * Where the server is, and then whether a transaction holds an xid: whose commit is in the WAL keeps its lock
+ * until others see it. In a transaction of its own, as the snapshot must be younger than both.
+ */
+static void locate(Statistics *s, int64_t now_ms)
+{
+    bool in_transaction = PQtransactionStatus(s->sql.connection) != PQTRANS_IDLE;
+
+    s->tries++;
+    ask(s, in_transaction ? "ROLLBACK; " LOCATING_QUERY : LOCATING_QUERY, STATISTICS_LOCATING, now_ms);
+}
+
+/* Takes the snapshot; where the server is now, and how much WAL our slot keeps. Names of slots need no
+ * quoting. */
+static void fix(Statistics *s, int64_t now_ms)
 {
     char query[400];
 
     (void)snprintf(query, sizeof query,
-                   "SELECT lsn, (SELECT pg_catalog.pg_wal_lsn_diff(lsn, restart_lsn)::bigint "
+                   "BEGIN; SELECT lsn, (SELECT pg_catalog.pg_wal_lsn_diff(lsn, restart_lsn)::bigint "
                    "FROM pg_catalog.pg_replication_slots WHERE slot_name = '%.63s') "
                    "FROM pg_catalog.pg_current_wal_insert_lsn() AS lsn",
                    s->settings->slot);
-    ask(s, query, STATISTICS_LOCATING, now_ms);
+    ask(s, query, STATISTICS_FIXING, now_ms);
 }
 
-static void handle_lsn(Statistics *s, const PGresult *result, int64_t now_ms)
+static void handle_located(Statistics *s, const PGresult *result, uint64_t lsn, int64_t now_ms)
 {
-    if (!sql_lsn(PQgetvalue(result, 0, 0), &s->lsn)) {
-        give_up(s, "Postgres gave an unknown WAL position", now_ms);
+    s->lsn = lsn;
+    s->settled = PQgetvalue(result, 0, 1)[0] == 't';
+    if (s->settled || s->tries >= TRIES_MAX)
+        fix(s, now_ms);
+    else
+        locate(s, now_ms);
+}
+
+static void handle_fixed(Statistics *s, const PGresult *result, uint64_t lsn, int64_t now_ms)
+{
+    s->settled = s->settled && lsn == s->lsn;
+    s->lsn = lsn;
+    s->retained_wal_bytes = PQgetisnull(result, 0, 1) ? -1 : strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    if (!s->settled && s->tries < TRIES_MAX) {
+        locate(s, now_ms);
         return;
     }
-    s->retained_wal_bytes = PQgetisnull(result, 0, 1) ? -1 : strtoll(PQgetvalue(result, 0, 1), NULL, 10);
-    control_put_statistics_head(&s->writer, s->settings->pipeline, s->lsn, clock_wall_us());
-    s->table = 0;
+    control_put_statistics_head(&s->writer, &(ControlStatistics){.pipeline = s->settings->pipeline,
+                                                                 .epoch = s->settings->epoch,
+                                                                 .lsn = s->lsn,
+                                                                 .taken_at_us = clock_wall_us()});
+    ask_for_tables(s, now_ms);
+}
+
+static void handle_position(Statistics *s, const PGresult *result, int64_t now_ms)
+{
+    uint64_t lsn;
+
+    if (!sql_lsn(PQgetvalue(result, 0, 0), &lsn))
+        give_up(s, "Postgres gave an unknown WAL position", now_ms);
+    else if (s->state == STATISTICS_LOCATING)
+        handle_located(s, result, lsn, now_ms);
+    else
+        handle_fixed(s, result, lsn, now_ms);
+}
+
+static void handle_count(Statistics *s, const PGresult *result, int64_t now_ms)
+{
+    control_put_statistics_table(&s->writer, s->table == 0, PQgetvalue(s->tables, s->table, 0),
+                                 PQgetvalue(s->tables, s->table, 1),
+                                 strtoll(PQgetvalue(result, 0, 0), NULL, 10), true);
+    s->table++;
     count_next(s, now_ms);
 }
 
@@ -226,18 +284,14 @@ static void handle_result(Statistics *s, PGresult *result, int64_t now_ms)
     }
     if (s->state == STATISTICS_LISTING) {
         s->tables = result;
-        ask_lsn(s, now_ms);
+        s->table = 0;
+        count_next(s, now_ms);
         return;
     }
-    if (s->state == STATISTICS_LOCATING) {
-        handle_lsn(s, result, now_ms);
-    } else {
-        control_put_statistics_table(&s->writer, s->table == 0, PQgetvalue(s->tables, s->table, 0),
-                                     PQgetvalue(s->tables, s->table, 1),
-                                     strtoll(PQgetvalue(result, 0, 0), NULL, 10), true);
-        s->table++;
-        count_next(s, now_ms);
-    }
+    if (s->state == STATISTICS_COUNTING)
+        handle_count(s, result, now_ms);
+    else
+        handle_position(s, result, now_ms);
     PQclear(result);
 }
 
@@ -261,7 +315,8 @@ void statistics_step(Statistics *s, short revents, bool wanted, int64_t now_ms)
     case SQL_NOTHING:
         break;
     case SQL_CONNECTED:
-        ask_for_tables(s, now_ms);
+        s->tries = 0;
+        locate(s, now_ms);
         break;
     case SQL_ANSWERED:
         handle_result(s, result, now_ms);

@@ -1,14 +1,20 @@
 /*
  * statistics.h - how many rows the source has, and at which LSN.
  *
- *      idle --> connecting --> listing --> locating --> counting (table by table) --> ready --> idle
- *        ^          |             |            |            |
- *        +----------+-------------+------------+------------+   an error: said once, tried again later
+ *                                .--------------.  not at rest
+ *                                v              |
+ *      idle --> connecting --> locating --> fixing --> listing --> counting (by table) --> ready --> idle
+ *        ^          |             |           |           |           |
+ *        +----------+-------------+-----------+-----------+-----------+ an error: said once, tried later
  *
  * One short, ordinary SQL connection per sample, opened and read without blocking and closed at once: one
- * that stayed open would make a smart shutdown wait. All counts come from one REPEATABLE READ snapshot, taken
- * by the query that lists the tables; the WAL insert position is read after it, so everything the snapshot
- * shows was committed before that LSN. A sample may be published once the confirmed LSN has reached it.
+ * that stayed open would make a smart shutdown wait. All counts come from one REPEATABLE READ snapshot; a
+ * sample may be published once the confirmed LSN has reached the WAL insert position that was read with it.
+ *
+ * What a snapshot shows is not what was committed before an LSN: a transaction's commit is in the WAL a while
+ * before others see it. The two are the same where nobody held an xid before the snapshot, and no WAL was
+ * written from before that until after the snapshot: "locating" and "fixing" read the same position. Such a
+ * moment is looked for, a bounded number of times; a sample without one says that it is not settled.
  */
 #ifndef WALHOUSE_PUBLISHER_STATISTICS_H
 #define WALHOUSE_PUBLISHER_STATISTICS_H
@@ -21,14 +27,16 @@ typedef struct StatisticsSettings {
     const char *pipeline;
     const char *publication;
     const char *slot;
+    int64_t epoch;
     int interval_s; /* 0: never */
 } StatisticsSettings;
 
 typedef enum StatisticsState {
     STATISTICS_IDLE,
     STATISTICS_CONNECTING,
-    STATISTICS_LISTING,
     STATISTICS_LOCATING,
+    STATISTICS_FIXING,
+    STATISTICS_LISTING,
     STATISTICS_COUNTING,
     STATISTICS_READY
 } StatisticsState;
@@ -42,6 +50,8 @@ typedef struct Statistics {
     int64_t started_ms;
     int64_t next_ms;
     uint64_t lsn;
+    int tries;     /* to find a moment at rest, in this sample */
+    bool settled;  /* it was found */
     uint8_t *json; /* STATISTICS_JSON_BYTES_MAX, while a sample is taken or ready */
     WhWriter writer;
     int64_t exact_rows_max;     /* tables with more rows are estimated; falls when a count takes too long */

@@ -1,6 +1,8 @@
 """The main job, on real parts: what is committed in Postgres is in the warehouse's views, exactly once."""
 
 import decimal
+import json
+import random
 import threading
 import time
 import uuid
@@ -176,3 +178,53 @@ def test_status_says_how_it_is(stack):
     assert status["events"] > 0 and status["transactions"] > 0
     assert status["publisher_pid"] and status["worker_pid"]
     assert status["retained_wal_bytes"] >= 0
+
+
+def test_row_counts_hold_while_rows_are_written(stack):
+    stack.sql("CREATE TABLE counted (id bigserial PRIMARY KEY, note text)")
+    stack.sql("ALTER SYSTEM SET walhouse.statistics_interval = 1")
+    stack.sql("SELECT pg_reload_conf()")
+    stop = threading.Event()
+
+    def write(seed):
+        pauses = random.Random(seed)
+        connection = stack.connect()
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            while not stop.is_set():
+                cursor.execute("INSERT INTO counted (note) SELECT 'x' FROM generate_series(1, %s)", (pauses.randint(1, 5),))
+                time.sleep(pauses.uniform(0.002, 0.02))
+        connection.close()
+
+    def samples():
+        return [e for e in (json.loads(value) for _, value, _ in stack.consume(f"{stack.env['TOPIC_PREFIX']}.__control"))
+                if e["kind"] == "source_statistics" and any(t["table"] == "counted" and t["rows"] > 0 for t in e["tables"])]
+
+    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        stack.until(lambda: sum(e["settled"] for e in samples()) >= 5, 60, "five samples taken while nobody committed")
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+        stack.sql("ALTER SYSTEM RESET walhouse.statistics_interval")
+        stack.sql("SELECT pg_reload_conf()")
+    stack.wait()
+    for event in samples():
+        rows = next(table["rows"] for table in event["tables"] if table["table"] == "counted")
+        high, low = (int(part, 16) for part in event["lsn"].split("/"))
+        version = event["epoch"] << 112 | (high << 32 | low) << 48
+        committed = int(stack.clickhouse(f"SELECT count() FROM counted WHERE _version < toUInt128('{version}')"))
+        assert rows == committed or not event["settled"], event
+
+    def at_rest():
+        return stack.clickhouse("SELECT source_rows = (SELECT count() FROM counted) AND source_rows = warehouse_rows AND warehouse_newer = 0 "
+                                "FROM _walhouse_statistics WHERE table = 'counted' ORDER BY source_taken_at DESC LIMIT 1").strip() == "1"
+
+    stack.until(at_rest, 30, "both counts are equal")
+    explained = stack.clickhouse_rows("SELECT countIf(exact), countIf(exact AND abs(warehouse_rows - source_rows) > warehouse_newer), "
+                                      "countIf(warehouse_newer > 0) FROM _walhouse_statistics WHERE table = 'counted'")
+    exact, unexplained, moving = explained[0]
+    assert exact >= 5 and unexplained == 0 and moving > 0, explained

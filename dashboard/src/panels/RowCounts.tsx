@@ -1,5 +1,6 @@
 // Each table on both sides. Two counts mean something together only when they are of one moment: the warehouse's is
-// taken once it holds everything up to the source's LSN, and both say how old they are.
+// taken once it holds everything up to the source's LSN, and with it how many changes it has beyond that; both say how old
+// they are.
 import type { TableCounts } from "../contract";
 import { ageAt, type Feed } from "../feed";
 import { formatAge, formatCount, formatDifference } from "../format";
@@ -8,7 +9,7 @@ import { Empty, Panel, whyNothing } from "./Panel";
 export function RowCounts({ feed, now_ms }: { feed: Feed; now_ms: number }) {
   const tables = feed.summary?.tables ?? [];
   return (
-    <Panel title="Rows in Postgres and in the warehouse" area="counts" note="both as of the LSN at which Postgres counted">
+    <Panel title="Rows in Postgres and in the warehouse" area="counts" note="the warehouse counts when it has everything up to the LSN of Postgres">
       {tables.length === 0 ? (
         <Empty>
           {feed.summary === null ? whyNothing(feed, undefined) : "No table has come through the pipeline yet."}
@@ -45,7 +46,7 @@ function TableRow({ table, feed, now_ms }: { table: TableCounts; feed: Feed; now
   return (
     <tr data-testid={`table-row-${name}`}>
       <th scope="row">{table.schema === "public" ? table.table : name}</th>
-      <td className="number" data-testid="source-rows" title={estimated ? "the planner's estimate" : undefined}>
+      <td className="number" data-testid="source-rows" title={estimated ? "the planner's estimate, or counted while somebody committed" : undefined}>
         {estimated ? "≈ " : ""}
         {formatCount(table.source_rows)}
       </td>
@@ -66,14 +67,14 @@ function ago(age_ms: number | null): string {
 
 // Null from the agent: the two counts are not of one moment, and comparing them would prove nothing.
 export function describeDifference(table: TableCounts): string {
-  const { difference, source_rows, warehouse_rows } = table;
+  const { difference, source_rows, warehouse_rows, warehouse_newer } = table;
   if (difference === null || source_rows === null || warehouse_rows === null) return "–";
-  return formatDifference(source_rows, warehouse_rows);
+  return formatDifference(source_rows, warehouse_rows, warehouse_newer ?? 0);
 }
 
-// A difference against an estimate is not a fault.
+// What came since is no fault, and a difference against an estimate not one for certain.
 export function differenceTone(table: TableCounts): "good" | "warn" | "bad" | undefined {
   if (table.difference === null) return undefined;
-  if (table.difference === 0) return "good";
+  if (Math.abs(table.difference) <= (table.warehouse_newer ?? 0)) return "good";
   return table.exact === false ? "warn" : "bad";
 }

@@ -24,6 +24,7 @@
 typedef struct Options {
     JourneySettings journey;
     unsigned rate_max;
+    const char *dashboard;
     const char *listen;
     const char *database;
     const char *password_file;
@@ -45,6 +46,7 @@ static void print_help(void)
         "  --warehouse-user NAME\n"
         "  --warehouse-password-file FILE\n"
         "                       user there, and a file whose first line is the password\n"
+        "  --dashboard URL      for a link to it\n"
         "  --busy-day N         orders a second that a page may let simulated shoppers place, 0 to %d (%d)\n"
         "  --web DIR            folder of the built page; without it only the API is served\n"
         "  --pool N             connections to Postgres, 1 to %d (%d)\n"
@@ -72,6 +74,7 @@ static int parse_options(int argc, char **argv, Options *options)
                                           {"warehouse", required_argument, NULL, 'c'},
                                           {"warehouse-user", required_argument, NULL, 'u'},
                                           {"warehouse-password-file", required_argument, NULL, 'W'},
+                                          {"dashboard", required_argument, NULL, 'D'},
                                           {"busy-day", required_argument, NULL, 'b'},
                                           {"listen", required_argument, NULL, 'l'},
                                           {"database", required_argument, NULL, 'd'},
@@ -97,6 +100,14 @@ static int parse_options(int argc, char **argv, Options *options)
         case 'W':
             options->warehouse_password_file = optarg;
             break;
+        case 'D':
+            options->dashboard = optarg;
+            if (strncmp(optarg, "http://", 7) == 0 || strncmp(optarg, "https://", 8) == 0)
+                break;
+            (void)fprintf(
+                stderr,
+                "walhouse-storefront: --dashboard takes a URL that begins with http:// or https://\n");
+            return EXIT_USAGE;
         case 'b':
             if (parse_number(optarg, 0, BUSY_DAY_RATE_MAX, &options->rate_max))
                 break;
@@ -174,7 +185,7 @@ static void wait_for_signal(void)
 static int serve(const Options *options)
 {
     char error[256] = "out of memory";
-    ServerParts parts = {.pool = pool_new(options->database, options->pool)};
+    ServerParts parts = {.pool = pool_new(options->database, options->pool), .dashboard = options->dashboard};
     Server *server = NULL;
     int status;
 

@@ -11,6 +11,7 @@
  *      GET  /api/orders/ID/journey      how far it has come on its way to the warehouse
  *      GET  /api/busy-day               the load of simulated shoppers
  *      POST /api/busy-day               starts or stops it
+ *      GET  /api/links                  where else to look
  *      everything else                  the page
  */
 #include "storefront/server.h"
@@ -241,6 +242,16 @@ static void post_busy_day(void *context, const HttpdRequest *request, HttpdRespo
         get_busy_day(context, request, response);
 }
 
+static void get_links(void *context, const HttpdRequest *request, HttpdResponse *response)
+{
+    Server *server = context;
+    json_t *links = json_pack("{s:s?}", "dashboard", server->parts.dashboard);
+
+    (void)request;
+    reply_json(response, 200, links ? json_dumps(links, JSON_COMPACT) : NULL);
+    json_decref(links);
+}
+
 Server *server_start(const char *listen, const char *web, const ServerParts *parts, char *error,
                      size_t error_size)
 {
@@ -249,6 +260,7 @@ Server *server_start(const char *listen, const char *web, const ServerParts *par
         {"GET", "/api/products/*", get_product}, {"POST", "/api/orders", post_order},
         {"GET", "/api/orders", get_orders},      {"GET", "/api/orders/*", get_order_or_journey},
         {"GET", "/api/busy-day", get_busy_day},  {"POST", "/api/busy-day", post_busy_day},
+        {"GET", "/api/links", get_links},
     };
     Server *server = calloc(1, sizeof *server);
     HttpdSettings settings = {.listen = listen,

@@ -17,6 +17,7 @@ typedef struct ServerParts {
     Pool *pool;
     Journey *journey;
     BusyDay *busy_day;
+    const char *dashboard; /* its URL, for a link; NULL: not known */
 } ServerParts;
 
 /* listen: "127.0.0.1:8000"; web: the folder of the page. NULL: error says why. */

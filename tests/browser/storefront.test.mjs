@@ -92,6 +92,10 @@ describe("storefront", { timeout: 6 * TEST_TIMEOUT_MS }, () => {
       assert.ok(microsOf(await textOf(page, "took-postgres")) > 0);
       assert.match(await textOf(page, "journey-summary"), /is in the warehouse/);
 
+      const [dashboard] = await Promise.all([page.waitForEvent("popup"), page.getByTestId("dashboard-link").first().click()]);
+      await dashboard.getByTestId(`recent-order-${order}`).waitFor();
+      await dashboard.close();
+
       await page.getByTestId("orders-open").click();
       await page.getByTestId(`my-order-${order}`).getByRole("link").click();
       await isThere(page); // its way is known later too

@@ -52,7 +52,8 @@ agent_start() { start_server agent agent 60 agent_launch agent_ready; }
 storefront_launch() {
     launch storefront "$(program storefront)" --listen "127.0.0.1:$(port storefront)" --web "$(web storefront)" \
         --database "host=127.0.0.1 port=$(port postgres) user=postgres dbname=shop" \
-        --pipeline shop --warehouse "http://127.0.0.1:$(port warehouse)/?database=shop"
+        --pipeline shop --warehouse "http://127.0.0.1:$(port warehouse)/?database=shop" \
+        --dashboard "http://127.0.0.1:$(port agent)/"
 }
 storefront_ready() { answers "$(port storefront)/healthz"; }
 storefront_start() {

@@ -61,9 +61,9 @@ function useOrder(id: number, known: Order | undefined): { order: Order | undefi
   return { order: known ?? order, error: found ? undefined : error };
 }
 
-type Props = { id: number; known: Order | undefined; placedNow: boolean };
+type Props = { id: number; known: Order | undefined; placedNow: boolean; dashboard: string | undefined };
 
-export function OrderPage({ id, known, placedNow }: Props) {
+export function OrderPage({ id, known, placedNow, dashboard }: Props) {
   const { order, error } = useOrder(id, known);
   return (
     <section className="order" aria-labelledby="title">
@@ -81,7 +81,7 @@ export function OrderPage({ id, known, placedNow }: Props) {
             Order <strong data-testid="order-id">{order.order_id}</strong> was placed on{" "}
             <time dateTime={order.placed_at}>{formatTime(order.placed_at)}</time>.
           </p>
-          <JourneyStrip order={id} />
+          <JourneyStrip order={id} dashboard={dashboard} />
           <Items items={order.items} total={order.total} />
           <p>
             <a href={toHref({ page: "home" })}>Go on shopping</a>

@@ -4,6 +4,7 @@ import { getOrders, getProducts, placeOrder, ShopError, toMessage, type Order, t
 import { BusyDayPanel } from "./BusyDay";
 import { countItems, emptyCart, fromText, toText, withOneMore, withQuantity, type Cart } from "./cart";
 import { CartPage } from "./CartPage";
+import { DashboardLink, useDashboard } from "./DashboardLink";
 import { Catalogue } from "./Catalogue";
 import { OrderPage, OrdersPage } from "./Orders";
 import { ProductPage } from "./ProductPage";
@@ -82,6 +83,7 @@ export function Shop() {
   const [cart, setCart] = useStored("walhouse-cart", fromText, toText);
   const { products, orders, error, reload } = useShop(customer);
   const [filter, setFilter] = useState(everything);
+  const dashboard = useDashboard();
   const [placed, setPlaced] = useState<Order>();
   const [orderError, setOrderError] = useState<string>();
   const [busy, setBusy] = useState(false);
@@ -144,7 +146,7 @@ export function Shop() {
         return <OrdersPage orders={orders} />;
       case "order": {
         const known = [placed, ...(orders ?? [])].find((one) => one?.order_id === route.id);
-        return <OrderPage key={route.id} id={route.id} known={known} placedNow={placed?.order_id === route.id} />;
+        return <OrderPage key={route.id} id={route.id} known={known} placedNow={placed?.order_id === route.id} dashboard={dashboard} />;
       }
       case "missing":
         return (
@@ -198,7 +200,8 @@ export function Shop() {
       <footer>
         <BusyDayPanel />
         <p className="quiet small">
-          A demo of Walhouse: what you order here is on the operations dashboard a moment later. Nothing is delivered.
+          A demo of Walhouse: what you order here is on the <DashboardLink url={dashboard}>operations dashboard</DashboardLink> a moment later.
+          Nothing is delivered.
         </p>
       </footer>
     </>

@@ -127,6 +127,12 @@ export async function getOrder(id: number): Promise<Order> {
   return readOrder(await request(`api/orders/${id}`));
 }
 
+/** The dashboard's address; undefined: the shop was not told. */
+export async function getDashboard(): Promise<string | undefined> {
+  const { dashboard } = await request("api/links");
+  return typeof dashboard === "string" && /^https?:\/\//.test(dashboard) ? dashboard : undefined;
+}
+
 const STATES: readonly string[] = ["passed", "waiting", "away", "unknown"] satisfies StationState[];
 
 function readStation(value: unknown, name: string): Station {

@@ -14,12 +14,10 @@ dashboard/node_modules/.stamp: dashboard/package.json dashboard/package-lock.jso
 	cd dashboard && $(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(BUILD)/web/dashboard/.stamp: dashboard/node_modules/.stamp $(DASHBOARD_SOURCES)
+$(BUILD)/web/dashboard/.stamp: dashboard/node_modules/.stamp $(DASHBOARD_SOURCES) tools/pack-page
 	cd dashboard && $(NPM) run --silent typecheck && \
 		$(NPM) exec --offline -- vite build --logLevel warn --outDir $(abspath $(BUILD))/web/dashboard --emptyOutDir
-	@size=$$(find $(@D) -name '*.js' -o -name '*.css' -o -name '*.html' | xargs cat | gzip -c | wc -c); \
-		[ $$size -le $(DASHBOARD_BYTES_MAX) ] || \
-		{ echo "the dashboard's page has $$size bytes, compressed; its budget is $(DASHBOARD_BYTES_MAX)" >&2; exit 1; }
+	@tools/pack-page $(@D) $(DASHBOARD_BYTES_MAX)
 	@touch $@
 
 .PHONY: check-dashboard

@@ -18,6 +18,7 @@ RUN mkdir -p "$WALHOUSE_CACHE" && /src/tools/setup-librdkafka
 # ---- the page: it changes less often than the program ----
 FROM librdkafka AS page
 COPY Makefile /src/
+COPY tools/pack-page /src/tools/
 COPY dashboard /src/dashboard/
 WORKDIR /src
 RUN make build/web/dashboard/.stamp && rm build/web/dashboard/.stamp

@@ -9,7 +9,7 @@ ARG NODE_VERSION=24.21.0
 FROM docker.io/library/node:${NODE_VERSION}-bookworm-slim AS page
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 COPY Makefile /src/
-COPY tools/versions /src/tools/
+COPY tools/versions tools/pack-page /src/tools/
 COPY storefront/web.mk /src/storefront/
 COPY storefront/web /src/storefront/web/
 WORKDIR /src

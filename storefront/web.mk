@@ -12,11 +12,8 @@ storefront/web/node_modules/.stamp: storefront/web/package.json storefront/web/p
 	cd storefront/web && $(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(BUILD)/web/storefront/.stamp: storefront/web/node_modules/.stamp $(STOREFRONT_WEB_SOURCES)
+$(BUILD)/web/storefront/.stamp: storefront/web/node_modules/.stamp $(STOREFRONT_WEB_SOURCES) tools/pack-page
 	cd storefront/web && $(NPM) run --silent typecheck && \
 		$(NPM) exec --offline -- vite build --logLevel warn --outDir $(abspath $(BUILD))/web/storefront --emptyOutDir
-	find $(@D) -type f \( -name '*.html' -o -name '*.js' -o -name '*.css' \) -exec gzip -9kn {} +
-	@size=$$(find $(@D) -name '*.gz' | xargs cat | wc -c); \
-		[ $$size -le $(STOREFRONT_BYTES_MAX) ] || \
-		{ echo "the shop's page has $$size bytes, compressed; its budget is $(STOREFRONT_BYTES_MAX)" >&2; exit 1; }
+	@tools/pack-page $(@D) $(STOREFRONT_BYTES_MAX)
 	@touch $@

@@ -1,10 +1,12 @@
 """The main job, on real parts: what is committed in Postgres is in the warehouse's views, exactly once."""
 
 import decimal
+import gzip
 import json
 import random
 import threading
 import time
+import urllib.request
 import uuid
 
 import psycopg2
@@ -228,3 +230,9 @@ def test_row_counts_hold_while_rows_are_written(stack):
                                       "countIf(warehouse_newer > 0) FROM _walhouse_statistics WHERE table = 'counted'")
     exact, unexplained, moving = explained[0]
     assert exact >= 5 and unexplained == 0 and moving > 0, explained
+
+
+def test_the_dashboard_goes_packed(stack):
+    request = urllib.request.Request(stack.env["AGENT_URL"] + "/", headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip" and b"<html" in gzip.decompress(answer.read())

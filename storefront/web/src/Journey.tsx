@@ -1,7 +1,6 @@
 // "Your order on its way": the three stations, live.
 import { useEffect, useState } from "react";
 import { getJourney } from "./api";
-import { DashboardLink } from "./DashboardLink";
 import { describe, isThere, nextAsk, STATIONS, summarize, type Journey, type StationName } from "./journey";
 
 const NAMES: Record<StationName, string> = { postgres: "Committed in Postgres", kafka: "In Kafka", warehouse: "In the warehouse" };
@@ -36,7 +35,7 @@ function useJourney(order: number, round: number) {
   return { journey, unreachable, gaveUp };
 }
 
-export function JourneyStrip({ order, dashboard }: { order: number; dashboard: string | undefined }) {
+export function JourneyStrip({ order }: { order: number }) {
   const [round, setRound] = useState(0);
   const { journey, unreachable, gaveUp } = useJourney(order, round);
   return (
@@ -57,8 +56,7 @@ export function JourneyStrip({ order, dashboard }: { order: number; dashboard: s
         })}
       </ol>
       <p role="status" data-testid="journey-summary">
-        {summarize(journey, unreachable, gaveUp)}{" "}
-        {isThere(journey) && dashboard && <DashboardLink url={dashboard}>See it on the dashboard</DashboardLink>}
+        {summarize(journey, unreachable, gaveUp)}
       </p>
       <p className="quiet small">
         The first time is how long placing the order took; the others count from its commit: until the pipeline confirmed it, and until

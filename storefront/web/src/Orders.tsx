@@ -1,6 +1,7 @@
 // The customer's orders, and one of them.
 import { useEffect, useState } from "react";
 import { getOrder, toMessage, type Order, type OrderItem } from "./api";
+import { DashboardLink } from "./DashboardLink";
 import { JourneyStrip } from "./Journey";
 import { formatCents, formatMoney, toCents } from "./money";
 import { toHref } from "./route";
@@ -81,10 +82,16 @@ export function OrderPage({ id, known, placedNow, dashboard }: Props) {
             Order <strong data-testid="order-id">{order.order_id}</strong> was placed on{" "}
             <time dateTime={order.placed_at}>{formatTime(order.placed_at)}</time>.
           </p>
-          <JourneyStrip order={id} dashboard={dashboard} />
+          <JourneyStrip order={id} />
           <Items items={order.items} total={order.total} />
           <p>
             <a href={toHref({ page: "home" })}>Go on shopping</a>
+            {dashboard && (
+              <>
+                {" "}
+                or <DashboardLink url={dashboard}>see it on the dashboard</DashboardLink>
+              </>
+            )}
           </p>
         </>
       )}

@@ -38,9 +38,11 @@ typedef struct Sample {
     Version version; /* the lowest that an event has that was committed after it; 0: not known */
 } Sample;
 
+/* Of a table. */
 typedef struct Counts {
-    int64_t rows;
-    int64_t newer; /* changes among them that the source had not counted yet */
+    int64_t source;
+    int64_t warehouse;
+    int64_t newer; /* changes in the warehouse that the source had not counted yet */
 } Counts;
 
 /* Looks for a table by its Postgres name. */
@@ -137,8 +139,10 @@ static Status count_newer(Statistics *s, const Search *search, const Sample *sam
     return status;
 }
 
-/* The rows of a table's view; 0 where there is none yet. What is newer is counted afterwards, so that nothing
- * which comes in between is counted as a row alone. */
+/*
+ * The rows of a table's view; 0 where there is none yet. Only where they differ from the source's it is asked
+ * what is newer; afterwards, so that nothing which comes in between is counted as a row alone.
+ */
 static Status count_table(Statistics *s, const char *schema, const char *table, const Sample *sample,
                           Counts *counts, Error *error)
 {
@@ -146,15 +150,15 @@ static Status count_table(Statistics *s, const char *schema, const char *table, 
     Text sql = {0};
     Status status = STATUS_OK;
 
-    *counts = (Counts){.rows = 0};
     registry_each_table(s->registry, compare_table, &search);
     if (search.view.size > 0) {
         text_appendf(&sql, "SELECT count() FROM ");
         text_append(&sql, search.view.data, search.view.size);
         sql.failed = sql.failed || search.view.failed;
-        status = ask_number(s, &sql, &counts->rows, error);
+        status = ask_number(s, &sql, &counts->warehouse, error);
     }
-    if (status == STATUS_OK && search.view.size > 0 && sample->version > 0)
+    if (status == STATUS_OK && search.view.size > 0 && sample->version > 0 &&
+        counts->warehouse != counts->source)
         status = count_newer(s, &search, sample, &counts->newer, error);
     text_free(&sql);
     text_free(&search.view);
@@ -167,7 +171,7 @@ static Status add_row(Statistics *s, Text *sql, json_t *table, const Sample *sam
     const char *schema = json_string_value(json_object_get(table, "schema"));
     const char *name = json_string_value(json_object_get(table, "table"));
     bool exact = sample->settled && json_is_true(json_object_get(table, "exact"));
-    Counts counts;
+    Counts counts = {.source = (int64_t)json_integer_value(json_object_get(table, "rows"))};
     Status status;
 
     if (schema == NULL || name == NULL || !json_is_integer(json_object_get(table, "rows")))
@@ -179,11 +183,10 @@ static Status add_row(Statistics *s, Text *sql, json_t *table, const Sample *sam
     text_append_literal(sql, schema, strlen(schema));
     text_appendf(sql, ", ");
     text_append_literal(sql, name, strlen(name));
-    text_appendf(sql, ", %" PRId64 ", %s, ", (int64_t)json_integer_value(json_object_get(table, "rows")),
-                 exact ? "true" : "false");
+    text_appendf(sql, ", %" PRId64 ", %s, ", counts.source, exact ? "true" : "false");
     text_append_literal(sql, sample->lsn_text, strlen(sample->lsn_text));
     text_appendf(sql, ", fromUnixTimestamp64Micro(%" PRId64 ", 'UTC'), %" PRId64 ", %" PRId64 ")",
-                 sample->taken_at_us, counts.rows, counts.newer);
+                 sample->taken_at_us, counts.warehouse, counts.newer);
     return STATUS_OK;
 }
 

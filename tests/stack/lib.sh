@@ -3,7 +3,10 @@
 
 # ---- ports ---------------------------------------------------------------------------------------------------------
 # Chosen below the range that the system gives to outgoing connections, so that a part that was killed finds its port
-# free again. Each is a file, $DIR/port/NAME.
+# free again. Each is a file, $DIR/port/NAME. A broker binds its port many seconds after it is chosen: until the stack is
+# gone, a link in $PORTS says whose it is. One whose folder is not there any more says nothing.
+
+PORTS=${TMPDIR:-/tmp}/walhouse-ports
 
 port() { cat "$DIR/port/$1"; }
 
@@ -15,14 +18,27 @@ port_is_taken() {
 }
 
 take_port() {
-    local try candidate
+    local try candidate lock
+    mkdir -p "$PORTS"
+    exec {lock}>>"$PORTS/lock"
+    flock "$lock"
     for ((try = 0; try < 1000; try++)); do
         candidate=$((20000 + RANDOM % 12000))
-        port_is_taken "$candidate" && continue
+        { port_is_taken "$candidate" || [ -e "$PORTS/$candidate" ]; } && continue
+        ln -sfn "$DIR" "$PORTS/$candidate"
         echo "$candidate" >"$DIR/port/$1"
+        exec {lock}>&-
         return 0
     done
     die "no free port between 20000 and 31999"
+}
+
+release_ports() {
+    local file link
+    for file in "$DIR"/port/*; do
+        link=$PORTS/$(<"$file")
+        [ "$(readlink "$link")" != "$DIR" ] || rm -f "$link"
+    done
 }
 
 # ---- processes -----------------------------------------------------------------------------------------------------

@@ -157,11 +157,13 @@ describe("dashboard", { timeout: 8 * TEST_TIMEOUT_MS }, () => {
     await stack.busyDay({ running: false });
   });
 
-  it("lists a change of a schema, and a dead letter with its reason", { timeout: TEST_TIMEOUT_MS }, async () => {
+  it("lists a change of a schema, a snapshot, and a dead letter with its reason", { timeout: TEST_TIMEOUT_MS }, async () => {
     await stack.postgres("ALTER TABLE products ADD COLUMN shelf text");
     await stack.postgres("UPDATE products SET shelf = 'A' WHERE id = (SELECT min(id) FROM products)");
+    await stack.postgres(`SELECT walhouse.snapshot('${stack.env.PIPELINE}', 'public.products')`);
     await produce("shop.public.products", "this is no event");
     await dashboard(async (page) => {
+      await eventually(async () => assert.match(await textOf(page, "snapshots"), /public\.products.*done, 100 %/s));
       await eventually(async () => assert.match(await textOf(page, "schema-changes"), /products added shelf/));
       await eventually(async () => assert.equal(await textOf(page, "dlq-count"), "1"));
       assert.match(await textOf(page, "alert-dlq"), /1 message is in the dead letters/);

@@ -57,7 +57,12 @@ export function Catalogue({ products, cart, filter, onFilter, onAdd }: Props) {
       <p className="hidden" role="status">
         {products && (shown.length === 1 ? "1 product" : `${shown.length} products`)}
       </p>
-      {products && shown.length === 0 && (
+      {products?.length === 0 && (
+        <p className="empty" data-testid="no-products">
+          The shelves are empty: there is nothing to sell yet.
+        </p>
+      )}
+      {known.length > 0 && shown.length === 0 && (
         <div className="empty" data-testid="no-match">
           <p>
             Nothing {filter.category && `in ${filter.category} `}matches “{filter.search}”.

@@ -17,7 +17,8 @@
 #define STATEMENT_TIMEOUT_MS "5000"
 #define REST_FACTOR          9
 /* To find a moment at which nobody commits: two short questions each. */
-#define TRIES_MAX 30
+#define TRIES_MAX      30
+#define LOCATING_QUERY "SELECT floor_lsn, next_xid FROM walhouse._take_floor()"
 /* WAL pages are of this size unless Postgres was built otherwise, and begin with a head of up to 40 bytes. */
 #define WAL_PAGE_BYTES      8192
 #define WAL_PAGE_HEAD_BYTES 40
@@ -185,15 +186,7 @@ static void count_next(Statistics *s, int64_t now_ms)
     finish(s, now_ms);
 }
 
-/* The subquery names the position, so that it is asked after it. */
-#define LOCATING_QUERY                                                                                       \
-    "SELECT lsn, NOT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'transactionid' "              \
-    "AND lsn IS NOT NULL) FROM pg_catalog.pg_current_wal_insert_lsn() AS lsn"
-
-/*
- * Where the server is, and then whether a transaction holds an xid: whose commit is in the WAL keeps its lock
- * until others see it. In a transaction of its own, as the snapshot must be younger than both.
- */
+/* In a transaction of its own, as the snapshot must be younger than what this says. */
 static void locate(Statistics *s, int64_t now_ms)
 {
     bool in_transaction = PQtransactionStatus(s->sql.connection) != PQTRANS_IDLE;
@@ -202,35 +195,32 @@ static void locate(Statistics *s, int64_t now_ms)
     ask(s, in_transaction ? "ROLLBACK; " LOCATING_QUERY : LOCATING_QUERY, STATISTICS_LOCATING, now_ms);
 }
 
-/* Takes the snapshot; where the server is now, and how much WAL our slot keeps. Names of slots need no
- * quoting. */
-static void fix(Statistics *s, int64_t now_ms)
+/* Takes the snapshot: does it see all transactions from before, and where is the server now? And how much WAL
+ * does our slot keep? Names of slots need no quoting. */
+static void fix(Statistics *s, uint64_t next_xid, int64_t now_ms)
 {
-    char query[400];
+    char query[512];
 
     (void)snprintf(query, sizeof query,
-                   "BEGIN; SELECT lsn, (SELECT pg_catalog.pg_wal_lsn_diff(lsn, restart_lsn)::bigint "
+                   "BEGIN; SELECT lsn, pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= "
+                   "'%" PRIu64 "'::xid8, (SELECT pg_catalog.pg_wal_lsn_diff(lsn, restart_lsn)::bigint "
                    "FROM pg_catalog.pg_replication_slots WHERE slot_name = '%.63s') "
                    "FROM pg_catalog.pg_current_wal_insert_lsn() AS lsn",
-                   s->settings->slot);
+                   next_xid, s->settings->slot);
     ask(s, query, STATISTICS_FIXING, now_ms);
 }
 
 static void handle_located(Statistics *s, const PGresult *result, uint64_t lsn, int64_t now_ms)
 {
     s->lsn = lsn;
-    s->settled = PQgetvalue(result, 0, 1)[0] == 't';
-    if (s->settled || s->tries >= TRIES_MAX)
-        fix(s, now_ms);
-    else
-        locate(s, now_ms);
+    fix(s, strtoull(PQgetvalue(result, 0, 1), NULL, 10), now_ms);
 }
 
 static void handle_fixed(Statistics *s, const PGresult *result, uint64_t lsn, int64_t now_ms)
 {
-    s->settled = s->settled && lsn == s->lsn;
+    s->settled = lsn == s->lsn && PQgetvalue(result, 0, 1)[0] == 't';
     s->lsn = lsn;
-    s->retained_wal_bytes = PQgetisnull(result, 0, 1) ? -1 : strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    s->retained_wal_bytes = PQgetisnull(result, 0, 2) ? -1 : strtoll(PQgetvalue(result, 0, 2), NULL, 10);
     if (!s->settled && s->tries < TRIES_MAX) {
         locate(s, now_ms);
         return;

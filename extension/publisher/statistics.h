@@ -12,9 +12,10 @@
  * sample may be published once the confirmed LSN has reached the WAL insert position that was read with it.
  *
  * What a snapshot shows is not what was committed before an LSN: a transaction's commit is in the WAL a while
- * before others see it. The two are the same where nobody held an xid before the snapshot, and no WAL was
- * written from before that until after the snapshot: "locating" and "fixing" read the same position. Such a
- * moment is looked for, a bounded number of times; a sample without one says that it is not settled.
+ * before others see it. "Locating" takes a floor sample (extension/floors.c): a snapshot whose xmin is not
+ * below its transaction id sees all that was committed before its position. Where the WAL stands there still
+ * when the snapshot is there ("fixing"), it sees nothing else either. Such a moment is looked for, a bounded
+ * number of times; a sample without one says that it is not settled.
  */
 #ifndef WALHOUSE_PUBLISHER_STATISTICS_H
 #define WALHOUSE_PUBLISHER_STATISTICS_H

@@ -54,7 +54,7 @@ static void a_stream_never_waits(void **state)
             records++;
         }
     }
-    assert_in_range(records, 100, 250);
+    assert_true(records >= 100 && records <= 250);
 }
 
 static void a_leap_waits_for_a_lease_of_its_own(void **state)

@@ -7,7 +7,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "lib/clock.h"
+#include "lib/condition.h"
 
 #define INTERVAL_MS 1000
 #define IDLE_MS     250 /* until somebody who has come is seen */
@@ -33,21 +35,6 @@ static void send_summary(DashboardEvents *events)
     free(json);
 }
 
-/* Under the lock; for ms milliseconds, or until it is to stop. */
-static void wait_for(DashboardEvents *events, int64_t ms)
-{
-    struct timespec until;
-
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&events->changed, &events->lock, &until);
-}
-
 static void *run(void *context)
 {
     DashboardEvents *events = context;
@@ -62,7 +49,8 @@ static void *run(void *context)
             send_summary(events);
         (void)pthread_mutex_lock(&events->lock);
         if (!events->stop)
-            wait_for(events, watched ? INTERVAL_MS : IDLE_MS);
+            (void)condition_wait(&events->changed, &events->lock,
+                                 (clock_ms() + (watched ? INTERVAL_MS : IDLE_MS)) * 1000);
     }
     (void)pthread_mutex_unlock(&events->lock);
     return NULL;
@@ -78,8 +66,8 @@ DashboardEvents *dashboard_events_start(Dashboard *dashboard, Httpd *httpd, Erro
     }
     events->dashboard = dashboard;
     events->httpd = httpd;
-    /* Without attributes neither takes memory of its own: the first that fails is the last. */
-    if (pthread_mutex_init(&events->lock, NULL) == 0 && pthread_cond_init(&events->changed, NULL) == 0 &&
+    /* Neither takes memory of its own: the first that fails is the last. */
+    if (pthread_mutex_init(&events->lock, NULL) == 0 && condition_init(&events->changed) &&
         pthread_create(&events->thread, NULL, run, events) == 0)
         return events;
     free(events);

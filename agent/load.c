@@ -5,29 +5,20 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/dlq_mirror.h"
 #include "agent/load_internal.h"
 #include "lib/clock.h"
+#include "lib/condition.h"
 #include "lib/log.h"
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_BUSY_MS  500 /* what has too much to do is not asked again at once */
 #define BACKOFF_LAST_MS  5000
 
-static struct timespec deadline_after(int64_t ms)
+static int64_t us_after(int64_t ms)
 {
-    struct timespec deadline;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += ms / 1000;
-    deadline.tv_nsec += ms % 1000 * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
-    }
-    return deadline;
+    return (clock_ms() + ms) * 1000;
 }
 
 /* ---- trying again ---- */
@@ -36,12 +27,11 @@ static struct timespec deadline_after(int64_t ms)
 static bool back_off(Loader *loader, int *backoff_ms)
 {
     int64_t jitter = rand_r(&loader->random) % (*backoff_ms / 2 + 1);
-    struct timespec deadline = deadline_after(*backoff_ms + jitter);
+    int64_t until_us = us_after(*backoff_ms + jitter);
     bool go_on;
 
     (void)pthread_mutex_lock(&loader->lock);
-    while (!loader->give_up && !loader->stop &&
-           pthread_cond_timedwait(&loader->changed, &loader->lock, &deadline) == 0)
+    while (!loader->give_up && !loader->stop && condition_wait(&loader->changed, &loader->lock, until_us))
         ;
     go_on = !loader->give_up && !loader->stop;
     (void)pthread_mutex_unlock(&loader->lock);
@@ -188,20 +178,12 @@ static void *run(void *context)
 
 static bool init_sync(Loader *loader)
 {
-    pthread_condattr_t attributes;
-    bool ok;
-
     if (pthread_mutex_init(&loader->lock, NULL) != 0)
         return false;
-    ok = pthread_condattr_init(&attributes) == 0;
-    if (ok) {
-        ok = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-             pthread_cond_init(&loader->changed, &attributes) == 0;
-        (void)pthread_condattr_destroy(&attributes);
-    }
-    if (!ok)
-        (void)pthread_mutex_destroy(&loader->lock);
-    return ok;
+    if (condition_init(&loader->changed))
+        return true;
+    (void)pthread_mutex_destroy(&loader->lock);
+    return false;
 }
 
 /* Its thread has ended, or never began. */
@@ -276,12 +258,12 @@ void loader_give(Loader *loader, Batch *batch)
 
 Batch *loader_take(Loader *loader, int timeout_ms)
 {
-    struct timespec deadline = deadline_after(timeout_ms);
+    int64_t until_us = us_after(timeout_ms);
     Batch *batch;
 
     (void)pthread_mutex_lock(&loader->lock);
     while (loader->done == NULL && loader->given != NULL && timeout_ms > 0 &&
-           pthread_cond_timedwait(&loader->changed, &loader->lock, &deadline) == 0)
+           condition_wait(&loader->changed, &loader->lock, until_us))
         ;
     batch = loader->done;
     loader->done = NULL;

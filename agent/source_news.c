@@ -6,9 +6,9 @@
  */
 #include "agent/source_news.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "lib/lsn.h"
 
 #define EVENT_BYTES_MAX 16384
 #define KIND_WITHIN     40 /* the publisher writes the kind first */
@@ -110,12 +110,8 @@ static json_t *number_or_null(const json_t *event, const char *name)
 static bool read_lsn(const json_t *event, const char *name, uint64_t *lsn)
 {
     const char *text = json_string_value(json_object_get(event, name));
-    uint32_t high, low;
 
-    if (text == NULL || sscanf(text, "%" SCNx32 "/%" SCNx32, &high, &low) != 2)
-        return false;
-    *lsn = (uint64_t)high << 32 | low;
-    return *lsn != 0; /* a publisher that has just begun knows none */
+    return text && lsn_parse(text, lsn) && *lsn != 0; /* a publisher that has just begun knows none */
 }
 
 static json_t *lsn_or_null(const json_t *event, const char *name)

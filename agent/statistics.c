@@ -13,6 +13,7 @@
 #include "agent/text.h"
 #include "agent/version.h"
 #include "lib/log.h"
+#include "lib/lsn.h"
 
 #define EVENT_BYTES_MAX (4u << 20)
 #define LOADED_WAIT_MS  30000
@@ -194,16 +195,13 @@ static Status add_row(Statistics *s, Text *sql, json_t *table, const Sample *sam
 static Status read_sample(const json_t *event, Sample *sample, Error *error)
 {
     const json_t *epoch = json_object_get(event, "epoch");
-    uint64_t lsn = 0;
-    uint32_t high, low;
+    uint64_t lsn;
 
     *sample = (Sample){.lsn_text = json_string_value(json_object_get(event, "lsn")),
                        .settled = json_is_true(json_object_get(event, "settled")),
                        .taken_at_us = (int64_t)json_integer_value(json_object_get(event, "taken_at"))};
-    if (sample->lsn_text == NULL || sscanf(sample->lsn_text, "%" SCNx32 "/%" SCNx32, &high, &low) != 2 ||
-        sample->taken_at_us <= 0)
+    if (sample->lsn_text == NULL || !lsn_parse(sample->lsn_text, &lsn) || sample->taken_at_us <= 0)
         return status_fail(error, STATUS_REJECT, "source_statistics lack lsn or taken_at");
-    lsn = (uint64_t)high << 32 | low;
     if (json_is_integer(epoch))
         sample->version = version_of(
             &(WhEvent){.epoch = (uint16_t)json_integer_value(epoch), .commit_lsn = lsn, .ordinal = 0});

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "lib/clock.h"
+#include "lib/condition.h"
 #include "storefront/shop.h"
 #include "storefront/shopper.h"
 
@@ -68,9 +69,7 @@ static void count(BusyDay *day, ShopResult result)
 
 static void wait_until(BusyDay *day, int64_t at)
 {
-    struct timespec deadline = {.tv_sec = at / 1000000, .tv_nsec = at % 1000000 * 1000};
-
-    (void)pthread_cond_timedwait(&day->changed, &day->lock, &deadline);
+    (void)condition_wait(&day->changed, &day->lock, at);
 }
 
 /* Is it this shopper's turn? Where not, it has waited for a while. */
@@ -129,18 +128,11 @@ static void *shopper(void *context)
 
 static bool init_locks(BusyDay *day)
 {
-    pthread_condattr_t attributes;
-    bool ok = pthread_condattr_init(&attributes) == 0;
-
-    if (!ok)
+    if (!condition_init(&day->changed))
         return false;
-    ok = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-         pthread_cond_init(&day->changed, &attributes) == 0;
-    (void)pthread_condattr_destroy(&attributes);
-    if (ok && pthread_mutex_init(&day->lock, NULL) == 0)
+    if (pthread_mutex_init(&day->lock, NULL) == 0)
         return true;
-    if (ok)
-        (void)pthread_cond_destroy(&day->changed);
+    (void)pthread_cond_destroy(&day->changed);
     return false;
 }
 

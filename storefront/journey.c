@@ -19,7 +19,9 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/condition.h"
 #include "lib/log.h"
+#include "lib/lsn.h"
 #include "storefront/track.h"
 
 #define LOOK_EVERY_US   15000
@@ -60,10 +62,8 @@ static bool anybody_waits(const Journey *journey, Station station)
 static void sleep_us(Journey *journey, int64_t us)
 {
     int64_t until = now_us() + us;
-    struct timespec deadline = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
 
-    while (!journey->stopping && pthread_cond_timedwait(&journey->wanted, &journey->lock, &deadline) == 0 &&
-           now_us() < until)
+    while (!journey->stopping && condition_wait(&journey->wanted, &journey->lock, until) && now_us() < until)
         ;
 }
 
@@ -104,13 +104,6 @@ static PGconn *connect_again(PGconn *connection, const char *conninfo)
     return PQconnectdbParams(names, values, 1);
 }
 
-static uint64_t lsn_of(const char *text)
-{
-    uint32_t high = 0, low = 0;
-
-    return sscanf(text, "%" SCNx32 "/%" SCNx32, &high, &low) == 2 ? (uint64_t)high << 32 | low : 0;
-}
-
 static bool ask_slot(PGconn *connection, const char *pipeline, Slot *slot)
 {
     PGresult *result =
@@ -120,9 +113,11 @@ static bool ask_slot(PGconn *connection, const char *pipeline, Slot *slot)
                      1, NULL, &pipeline, NULL, NULL, 0);
     bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
 
+    *slot = (Slot){0};
     if (ok) {
-        slot->flushed = lsn_of(PQgetvalue(result, 0, 0));
-        slot->confirmed = lsn_of(PQgetvalue(result, 0, 1));
+        (void)lsn_parse(PQgetvalue(result, 0, 0), &slot->flushed);
+        /* Of a slot that is being made it is null. */
+        (void)lsn_parse(PQgetvalue(result, 0, 1), &slot->confirmed);
     }
     PQclear(result);
     return ok;
@@ -220,18 +215,11 @@ static void *watch_warehouse(void *context)
 
 static bool init_locks(Journey *journey)
 {
-    pthread_condattr_t attributes;
-    bool ok = pthread_condattr_init(&attributes) == 0;
-
-    if (!ok)
+    if (!condition_init(&journey->wanted))
         return false;
-    ok = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-         pthread_cond_init(&journey->wanted, &attributes) == 0;
-    (void)pthread_condattr_destroy(&attributes);
-    if (ok && pthread_mutex_init(&journey->lock, NULL) == 0)
+    if (pthread_mutex_init(&journey->lock, NULL) == 0)
         return true;
-    if (ok)
-        (void)pthread_cond_destroy(&journey->wanted);
+    (void)pthread_cond_destroy(&journey->wanted);
     return false;
 }
 

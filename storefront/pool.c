@@ -6,8 +6,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
+#include "lib/condition.h"
 #include "lib/log.h"
 
 /* Nobody waits for ever: not for a server that is silent, nor for a row that another session holds. */
@@ -33,7 +34,7 @@ Pool *pool_new(const char *conninfo, unsigned size)
     pool->idle = calloc(size, sizeof(PGconn *));
     pool->size = pool->idle_count = size;
     if (pool->conninfo && pool->idle && pthread_mutex_init(&pool->lock, NULL) == 0) {
-        if (pthread_cond_init(&pool->given, NULL) == 0)
+        if (condition_init(&pool->given))
             return pool;
         (void)pthread_mutex_destroy(&pool->lock);
     }
@@ -67,18 +68,11 @@ static void put_back(Pool *pool, PGconn *connection)
 /* A place of the pool; false: none was free in time. */
 static bool take_place(Pool *pool, int timeout_ms, PGconn **connection)
 {
-    struct timespec deadline;
+    int64_t until_us = clock_us(CLOCK_MONOTONIC) + timeout_ms * INT64_C(1000);
     bool taken;
 
-    (void)clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += timeout_ms / 1000;
-    deadline.tv_nsec += timeout_ms % 1000 * 1000000L;
-    if (deadline.tv_nsec >= 1000000000L) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000L;
-    }
     (void)pthread_mutex_lock(&pool->lock);
-    while (pool->idle_count == 0 && pthread_cond_timedwait(&pool->given, &pool->lock, &deadline) == 0)
+    while (pool->idle_count == 0 && condition_wait(&pool->given, &pool->lock, until_us))
         ;
     taken = pool->idle_count > 0;
     if (taken)

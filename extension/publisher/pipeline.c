@@ -10,6 +10,7 @@
  * The guard (guard.c) decides whether the slot may be read at all, and how far it may confirm.
  * While the flow is blocked the socket is not read; feedback goes to the walsender all the same.
  */
+#include "lib/lsn.h"
 #include "pipeline_inner.h"
 
 #include <assert.h>
@@ -75,7 +76,7 @@ static bool take_slot_settings(Pipeline *p, Failure *failure)
     SlotExpectation *expected = &p->guard_settings.expected;
 
     expected->has_slot_lsn = o->slot_lsn != NULL;
-    if (o->slot_lsn && !sql_lsn(o->slot_lsn, &expected->slot_lsn))
+    if (o->slot_lsn && !lsn_parse(o->slot_lsn, &expected->slot_lsn))
         return failure_set(failure, "option --slot-lsn takes an LSN, not \"%s\"", o->slot_lsn);
     return p->guard_settings.resync || strcmp(o->on_slot_loss, "stop") == 0 ||
            failure_set(failure, "option --on-slot-loss takes stop or resync, not \"%s\"", o->on_slot_loss);

@@ -4,6 +4,7 @@
  * A walsender takes simple queries only, so values come as text, bytes in hexadecimal.
  */
 #include "snapshot_scan.h"
+#include "lib/lsn.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -138,7 +139,7 @@ static ScanStep go_on(SnapshotScan *scan, const PGresult *result, int64_t now_ms
     case SCAN_BEGINNING:
         return create_slot(scan, now_ms, failure) ? SCAN_NOTHING : SCAN_BROKEN;
     case SCAN_CREATING_SLOT:
-        if (PQntuples(result) == 1 && sql_lsn(PQgetvalue(result, 0, 1), &consistent_lsn) &&
+        if (PQntuples(result) == 1 && lsn_parse(PQgetvalue(result, 0, 1), &consistent_lsn) &&
             consistent_lsn > 0) {
             scan->floor_lsn = consistent_lsn - 1;
             scan->state = SCAN_OPENED;

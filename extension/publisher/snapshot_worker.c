@@ -5,6 +5,7 @@
  * again.
  */
 #include "snapshot_worker.h"
+#include "lib/lsn.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -212,7 +213,8 @@ static bool parse_chunk(const PGresult *result, SnapshotAnswer *answer)
     answer->data = bytes(result, 1);
     answer->last_key = text_or_null(result, 2);
     answer->rows = rows ? strtoll(rows, NULL, 10) : 0;
-    return answer->status == SNAPSHOT_WAIT || answer->rows == 0 || (lsn && sql_lsn(lsn, &answer->floor_lsn));
+    return answer->status == SNAPSHOT_WAIT || answer->rows == 0 ||
+           (lsn && lsn_parse(lsn, &answer->floor_lsn));
 }
 
 static void handle_refusal(SnapshotWorker *w, const PGresult *result, int64_t now_ms)

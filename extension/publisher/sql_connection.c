@@ -4,7 +4,6 @@
 #include "sql_connection.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -192,15 +191,4 @@ bool sql_error_is_passing(const PGresult *result)
         if (strncmp(found, classes[i], strlen(classes[i])) == 0)
             return true;
     return false;
-}
-
-bool sql_lsn(const char *text, uint64_t *lsn)
-{
-    uint32_t high, low;
-    char end;
-
-    if (sscanf(text, "%" SCNx32 "/%" SCNx32 "%c", &high, &low, &end) != 2)
-        return false;
-    *lsn = (uint64_t)high << 32 | low;
-    return true;
 }

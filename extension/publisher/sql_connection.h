@@ -68,9 +68,6 @@ bool sql_ask_with(SqlConnection *sql, const char *query, int count, const char *
 bool sql_error_is_passing(const PGresult *result);
 bool sql_error_is(const PGresult *result, const char *sqlstate);
 
-/* A position as Postgres prints it. */
-bool sql_lsn(const char *text, uint64_t *lsn);
-
 #define SQLSTATE_QUERY_CANCELED        "57014"
 #define SQLSTATE_CONFIGURATION_LIMIT   "53400"
 #define SQLSTATE_LOCK_NOT_AVAILABLE    "55P03"

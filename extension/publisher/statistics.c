@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "control.h"
+#include "lib/lsn.h"
 
 /* Tables of more rows than this are not counted but estimated. */
 #define EXACT_ROWS_MAX 1000000
@@ -236,7 +237,7 @@ static void handle_position(Statistics *s, const PGresult *result, int64_t now_m
 {
     uint64_t lsn;
 
-    if (!sql_lsn(PQgetvalue(result, 0, 0), &lsn))
+    if (!lsn_parse(PQgetvalue(result, 0, 0), &lsn))
         give_up(s, "Postgres gave an unknown WAL position", now_ms);
     else if (s->state == STATISTICS_LOCATING)
         handle_located(s, result, lsn, now_ms);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/lsn.h"
 #include "sql_connection.h"
 
 #define CONNECT_TIMEOUT_MS      30000
@@ -150,7 +151,7 @@ static bool handle_identity(WalReader *reader, const PGresult *result, Failure *
     char slot[256], query[1024];
 
     if (PQntuples(result) != 1 || PQnfields(result) < 3 ||
-        !sql_lsn(PQgetvalue(result, 0, 2), &facts->server_lsn))
+        !lsn_parse(PQgetvalue(result, 0, 2), &facts->server_lsn))
         return failure_set(failure, "Postgres answered IDENTIFY_SYSTEM in an unknown way");
     (void)snprintf(facts->identity.system_identifier, sizeof facts->identity.system_identifier, "%s",
                    PQgetvalue(result, 0, 0));
@@ -193,7 +194,7 @@ static bool handle_slot(WalReader *reader, const PGresult *result, Failure *fail
     facts->is_ours = PQgetvalue(result, 0, 0)[0] == 't';
     facts->is_lost = PQgetvalue(result, 0, 1)[0] == 't';
     (void)snprintf(facts->invalidation, sizeof facts->invalidation, "%s", PQgetvalue(result, 0, 3));
-    return sql_lsn(PQgetvalue(result, 0, 2), &facts->confirmed_lsn) ||
+    return lsn_parse(PQgetvalue(result, 0, 2), &facts->confirmed_lsn) ||
            failure_set(failure, "replication slot \"%s\" has an unknown position", reader->settings->slot);
 }
 

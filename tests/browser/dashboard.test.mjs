@@ -4,45 +4,24 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertAccessible } from "./axe.mjs";
-import { eventually, launch, openPage, plain, textOf } from "./browser.mjs";
+import { eventually, plain, textOf } from "./browser.mjs";
 import { addHistory } from "./history.mjs";
-import { Stack, tree } from "./stack.mjs";
+import { isLive, stack, withPage } from "./line.mjs";
+import { tree } from "./stack.mjs";
 
 const TEST_TIMEOUT_MS = 150_000;
-const STACK_TIMEOUT_MS = 240_000;
 const HEAL_MS = 60_000;
 const TRADE_MS = 420_000; // before the pictures are taken: long enough for what is shown over time, and of the last minutes
 const STATIONS = ["postgres", "publisher", "kafka", "agent", "warehouse"];
 
-let stack;
-let browser;
-
-before(async () => {
-  stack = await Stack.up();
-  browser = await launch();
-}, { timeout: STACK_TIMEOUT_MS });
-
-after(async () => {
-  await browser?.close();
-  await stack?.down();
-}, { timeout: STACK_TIMEOUT_MS });
-
-async function dashboard(test, options) {
-  const page = await openPage(browser, stack.env.AGENT_URL, options);
-  try {
+function dashboard(test, options) {
+  return withPage(stack.env.AGENT_URL, options, async (page) => {
     await eventually(() => isLive(page));
     await test(page);
-    page.check();
-  } finally {
-    await page.context().close();
-  }
-}
-
-async function isLive(page) {
-  assert.equal(await page.getByTestId("health").getAttribute("data-health"), "live");
+  });
 }
 
 const toneOf = (page, station) => page.getByTestId(`station-${station}`).getAttribute("data-tone");

@@ -1,32 +1,14 @@
 // A person's walk: buy in the shop by clicking, watch it arrive on the dashboard, and see both pages tell the truth
 // when something is wrong. Every figure a page shows is compared with what SQL says.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
-import { eventually, launch, openPage, plain, textOf } from "./browser.mjs";
-import { Stack } from "./stack.mjs";
+import { describe, it } from "node:test";
+import { eventually, openPage, plain, textOf } from "./browser.mjs";
+import { browser, isLive, stack } from "./line.mjs";
 
 const TEST_TIMEOUT_MS = 120_000;
-const STACK_TIMEOUT_MS = 240_000;
-
-let stack;
-let browser;
-
-before(async () => {
-  stack = await Stack.up();
-  browser = await launch();
-}, { timeout: STACK_TIMEOUT_MS });
-
-after(async () => {
-  await browser?.close();
-  await stack?.down();
-}, { timeout: STACK_TIMEOUT_MS });
 
 const openShop = (options) => openPage(browser, stack.env.STOREFRONT_URL, options);
 const openDashboard = (options) => openPage(browser, stack.env.AGENT_URL, options);
-
-async function isLive(page) {
-  assert.equal(await page.getByTestId("health").getAttribute("data-health"), "live");
-}
 
 // The dashboard's figures of the shop equal the same questions put to the warehouse, which equal Postgres's own answers.
 async function totalsAgree(page) {

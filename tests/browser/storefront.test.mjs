@@ -3,40 +3,19 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
+import { beforeEach, describe, it } from "node:test";
 import { assertAccessible } from "./axe.mjs";
-import { eventually, launch, openPage, plain, textOf } from "./browser.mjs";
-import { Stack, tree } from "./stack.mjs";
+import { eventually, plain, textOf } from "./browser.mjs";
+import { stack, withPage } from "./line.mjs";
+import { tree } from "./stack.mjs";
 
 const TEST_TIMEOUT_MS = 150_000;
-const STACK_TIMEOUT_MS = 240_000;
 const HEAL_MS = 60_000;
 const SKU = "BRW-FRP-800";
 
-let stack;
-let browser;
-
-before(async () => {
-  stack = await Stack.up();
-  browser = await launch();
-}, { timeout: STACK_TIMEOUT_MS });
-
-after(async () => {
-  await browser?.close();
-  await stack?.down();
-}, { timeout: STACK_TIMEOUT_MS });
-
 beforeEach(() => setStock(SKU, 5000));
 
-async function shop(test, options) {
-  const page = await openPage(browser, stack.env.STOREFRONT_URL, options);
-  try {
-    await test(page);
-    page.check();
-  } finally {
-    await page.context().close();
-  }
-}
+const shop = (test, options) => withPage(stack.env.STOREFRONT_URL, options, test);
 
 const setStock = (sku, stock) => stack.postgres(`UPDATE products SET stock = ${stock} WHERE sku = '${sku}'`);
 
